@@ -51,11 +51,15 @@ pub(crate) fn ci() -> Result<ExitCode> {
         }
     }
     println!("\n== demo");
-    if Engine::find().is_err() {
-        println!("skipped: no engine answers");
-    } else if let Err(error) = demo::demo(PROFILE, false) {
+    let on_engine = Engine::find().and_then(|engine| demo::run(PROFILE, Some(engine), false));
+    if let Err(error) = on_engine {
         println!("{error:#}");
         failed.push("demo");
+    }
+    println!("\n== demo without an engine");
+    if let Err(error) = demo::run(PROFILE, None, false) {
+        println!("{error:#}");
+        failed.push("demo without an engine");
     }
     println!("\n== package");
     match package_program() {

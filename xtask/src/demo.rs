@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::{images, run};
 use interrupt::Interrupt;
 
@@ -31,18 +31,32 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Time limit for the orchestrator to exit after SIGTERM.
 const EXIT_LIMIT: Duration = Duration::from_secs(20);
 
-/// Runs the demo with a program of this profile of cargo. With `keep` the orchestrator and its
-/// replicas keep running.
+/// Runs the demo on this machine's engine, which root gets if it is missing, or with processes where
+/// none can be had. With `keep` the orchestrator and its replicas keep running.
 pub(crate) fn demo(profile: &str, keep: bool) -> Result<()> {
-    let interrupt = Interrupt::watch()?;
-    let engine = match Engine::find() {
-        Ok(engine) => Some(engine),
-        Err(error) if std::env::var_os("DUBERNETES_REQUIRE_ENGINE").is_none() => {
-            println!("{error:#}\nso the replicas are processes of this machine, not containers");
-            None
+    match engine::provide() {
+        Ok((engine, daemon)) => {
+            run(profile, Some(engine), keep)?;
+            if let Some(stop) = keep.then(|| daemon.keep()).flatten() {
+                println!("  {stop}  # dockerd");
+            }
+            Ok(())
         }
-        Err(error) => return Err(error),
-    };
+        Err(error) if std::env::var_os("DUBERNETES_REQUIRE_ENGINE").is_none() => {
+            println!("{error:#}");
+            run(profile, None, keep)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs the demo with a program of this profile of cargo. Without an engine, the replicas are
+/// processes.
+pub(crate) fn run(profile: &str, engine: Option<Engine>, keep: bool) -> Result<()> {
+    let interrupt = Interrupt::watch()?;
+    if engine.is_none() {
+        println!("the replicas are processes of this machine, not containers");
+    }
     let existing = list_owned(engine)?;
     ensure!(
         existing.is_empty(),

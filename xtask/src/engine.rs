@@ -1,11 +1,15 @@
 //! The container engine's command line.
 
+mod provide;
+
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use crate::run;
+
+pub(crate) use provide::provide;
 
 /// Label of every image that a task builds.
 const BUILD_LABEL: &str = "dubernetes.build=xtask";
