@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::engine::Engine;
 use crate::test::Steps;
-use crate::{demo, instructions, package, run, test, tidy};
+use crate::{demo, engines, instructions, package, run, test, tidy};
 
 /// Profile of the program for demo and package: that of the tests. A release takes minutes more.
 const PROFILE: &str = "dev";

@@ -11,11 +11,13 @@ mod sources;
 mod whoami;
 
 use std::fs::File;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
 use crate::engine::Engine;
 use crate::run;
+use apt::Apt;
 
 /// Images that exist on the engine.
 #[derive(Debug)]
@@ -51,6 +53,12 @@ fn lock() -> Result<File> {
     let lock = File::create(folder.join("lock"))?;
     lock.lock().context("cannot lock the image folder")?;
     Ok(lock)
+}
+
+/// Unpacks packages of Debian's newest suite, with all that they depend on, into a folder.
+pub(crate) fn unpack(packages: &[&str], root: &Path) -> Result<()> {
+    let _lock = lock()?;
+    Apt::newest()?.extract(packages, root)
 }
 
 /// Builds the images and prints their names.

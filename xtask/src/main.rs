@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod demo;
 mod engine;
+mod engines;
 mod generate;
 mod images;
 mod instructions;
@@ -30,6 +31,9 @@ tasks:
   demo [--keep] run the example `whoami` behind nginx, show its answers, and clean up
   test [ARGS]   run all tests, and list the skipped ones with the reason; ARGS are passed to
                 cargo nextest, or to cargo test where nextest is not installed
+  engines [docker] [podman]
+                run the contract of the runtime and ten end-to-end tests on Debian's newest Docker
+                and Podman, unpacked and started for that; needs root
   bench [NAME…] [--runs N]
                 measure the release build on this machine's engine beside baselines, and write
                 docs/performance
@@ -66,6 +70,7 @@ fn task(args: &[String]) -> Result<ExitCode> {
             demo::demo(run::RELEASE, true).map(|()| ExitCode::SUCCESS)
         }
         ("test", _) => test::test(rest, &test::Steps::default()),
+        ("engines", _) => engines::engines(rest).map(|()| ExitCode::SUCCESS),
         ("bench", _) => bench::bench(rest),
         ("instructions", []) => instructions::check().map(|skipped| {
             skipped.iter().for_each(|why| println!("skipped: {why}"));

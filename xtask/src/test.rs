@@ -12,7 +12,7 @@ use crate::{images, run};
 use report::Report;
 
 /// Variable that passes the nginx image to the tests.
-const INGRESS_IMAGE: &str = "DUBERNETES_INGRESS_IMAGE";
+pub(crate) const INGRESS_IMAGE: &str = "DUBERNETES_INGRESS_IMAGE";
 /// Number of concurrent tests under `cargo test`, which has no test groups. Some tests run several
 /// containers.
 const THREADS: &str = "2";
