@@ -7,9 +7,9 @@ use std::path::Path;
 
 use bollard::models::{
     ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HostConfig,
-    HostConfigLogConfig, Ipam, IpamConfig, Mount, MountType, MountVolumeOptions,
-    NetworkCreateRequest, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits, RestartPolicy,
-    RestartPolicyNameEnum,
+    HostConfigLogConfig, Ipam, IpamConfig, Mount, MountType, NetworkCreateRequest,
+    NetworkingConfig, PortBinding, PortMap, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    VolumeCreateRequest,
 };
 use dubernetes_core::app::{
     ContainerOptions, InstanceName, KernelCapability, Secret, Volume, VolumeSource,
@@ -115,7 +115,7 @@ fn build_host_config(request: &ContainerRequest, hosts_file: Option<&Path>) -> H
                 .volumes
                 .iter()
                 .filter(|volume| volume.relabel.is_none())
-                .map(|volume| build_mount(request, volume))
+                .map(build_mount)
                 .collect(),
         ),
         // Only the older form of a mount can set a label of SELinux.
@@ -185,23 +185,29 @@ fn build_options(options: &ContainerOptions) -> HostConfig {
     }
 }
 
-fn build_mount(request: &ContainerRequest, volume: &Volume) -> Mount {
-    let (typ, source, volume_options) = match &volume.source {
-        VolumeSource::Named(name) | VolumeSource::Shared(name) => {
-            let owner = request.labels.get(labels::INSTANCE).cloned().unwrap_or_default();
-            let labels = HashMap::from([(labels::INSTANCE.to_owned(), owner)]);
-            let options = MountVolumeOptions { labels: Some(labels), ..Default::default() };
-            (MountType::VOLUME, name, Some(options))
+/// Returns a volume with the label of its instance.
+pub(crate) fn build_volume(request: &ContainerRequest, name: &str) -> VolumeCreateRequest {
+    let owner = request.labels.get(labels::INSTANCE).cloned().unwrap_or_default();
+    let labels = HashMap::from([(labels::INSTANCE.to_owned(), owner)]);
+    VolumeCreateRequest {
+        name: Some(name.to_owned()),
+        labels: Some(labels),
+        ..VolumeCreateRequest::default()
+    }
+}
+
+fn build_mount(volume: &Volume) -> Mount {
+    let (typ, source) = match &volume.source {
+        VolumeSource::Named(name) | VolumeSource::Shared(name) | VolumeSource::External(name) => {
+            (MountType::VOLUME, name)
         }
-        VolumeSource::External(name) => (MountType::VOLUME, name, None),
-        VolumeSource::Bind(path) => (MountType::BIND, path, None),
+        VolumeSource::Bind(path) => (MountType::BIND, path),
     };
     Mount {
         typ: Some(typ),
         source: Some(source.clone()),
         target: Some(volume.target.clone()),
         read_only: Some(volume.read_only),
-        volume_options,
         ..Mount::default()
     }
 }

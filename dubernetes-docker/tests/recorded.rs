@@ -363,13 +363,13 @@ async fn refused_connection_is_named_without_the_client_library() {
 }
 
 #[test]
-fn capabilities_lack_several_hosts_only() {
+fn capabilities_lack_programs_and_several_hosts() {
     let runtime = DockerRuntime::new(Some("/engine.sock")).unwrap();
     let missing: Vec<_> = Capability::ALL
         .into_iter()
         .filter(|capability| !runtime.capabilities().contains(capability))
         .collect();
-    assert_eq!(missing, [Capability::SeveralHosts]);
+    assert_eq!(missing, [Capability::Programs, Capability::SeveralHosts]);
 }
 
 #[tokio::test]

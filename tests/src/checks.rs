@@ -9,7 +9,7 @@ use dubernetes_core::runtime::{Container, ContainerRuntime as _, ContainerState}
 use serde_json::Value;
 
 use crate::http::{Answer, Request, once};
-use crate::program::docker;
+use crate::program::{docker, try_docker};
 use crate::scenario::Scenario;
 
 /// Time limit for anything that should happen soon, on a slow machine under other load.
@@ -260,9 +260,15 @@ impl Scenario {
     /// Returns the configuration that nginx serves, as `nginx -T` prints it.
     pub async fn nginx_config(&self) -> String {
         // The engine replaces the link to the newest files in two steps: a look may fall between.
-        let print = "nginx -T -c /etc/nginx/dubernetes/current/nginx.conf";
-        let print = format!("{print} || {{ sleep 1; exec {print}; }}");
-        docker(&["exec", &self.ingress(), "sh", "-c", &print]).await
+        // And Podman sometimes loses the end of a command's output.
+        let file = "/etc/nginx/dubernetes/current/nginx.conf";
+        let ingress = self.ingress();
+        eventually("nginx prints its configuration", SOON, async || {
+            let printed = try_docker(&["exec", &ingress, "nginx", "-T", "-c", file]).await;
+            ensure(printed.code == Some(0), &printed)?;
+            Ok(printed.stdout)
+        })
+        .await
     }
 
     /// Lists the networks with the instance's label.

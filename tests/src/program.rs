@@ -100,8 +100,12 @@ pub async fn run(mut command: Command, line: String, input: &str) -> CommandResu
 ///
 /// If the command fails.
 pub async fn docker(arguments: &[&str]) -> String {
+    try_docker(arguments).await.assert_success().stdout.trim_end().to_owned()
+}
+
+/// Runs the engine's own command.
+pub async fn try_docker(arguments: &[&str]) -> CommandResult {
     let mut command = Command::new("docker");
     command.args(arguments);
-    let ran = run(command, format!("docker {}", arguments.join(" ")), "").await;
-    ran.assert_success().stdout.trim_end().to_owned()
+    run(command, format!("docker {}", arguments.join(" ")), "").await
 }

@@ -69,6 +69,19 @@ pub(crate) fn ci() -> Result<ExitCode> {
             failed.push("package");
         }
     }
+    println!("\n== tests on Debian's newest Docker");
+    match engines::missing() {
+        None => {
+            if let Err(error) = engines::test(engines::Kind::Docker) {
+                println!("{error:#}");
+                failed.push("tests on Debian's newest Docker");
+            }
+        }
+        Some(why) => {
+            println!("skipped: {why}");
+            skipped.push("Debian's newest Docker: it needs root, apt and iproute2");
+        }
+    }
     println!("\n== tests");
     test::test(&[], &Steps { failed, skipped })
 }

@@ -1,5 +1,7 @@
 //! Reads of one container: its details, its processes and its resource usage.
 
+use std::time::Duration;
+
 use bollard::query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder};
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerState, Exit, Process, RuntimeError, Stats,
@@ -10,6 +12,10 @@ use crate::engine::{Engine, READ};
 use crate::error::{CallError, unreadable};
 use crate::from_docker;
 use crate::to_docker::path_segment;
+
+/// How often to look for a container that may be under way, and the pause in between.
+const NAME_LOOKS: u32 = 10;
+const NAME_PAUSE: Duration = Duration::from_millis(100);
 
 /// Returns one container, of any instance or none.
 pub(super) async fn inspect(engine: &Engine, id: &ContainerId) -> Result<Container, RuntimeError> {
@@ -64,13 +70,18 @@ pub(super) async fn is_running(engine: &Engine, id: &ContainerId) -> Result<bool
 }
 
 /// Returns whether an error means that another container has the name: Docker answers 409 then, and
-/// Podman 500.
+/// Podman 500, also before the other container can be inspected.
 pub(super) async fn is_name_taken(engine: &Engine, name: &str, error: &CallError) -> bool {
-    match error.status() {
-        Some(409) => true,
-        Some(500) => inspect(engine, &ContainerId(name.into())).await.is_ok(),
-        Some(_) | None => false,
+    if error.status() == Some(500) {
+        let id = ContainerId(name.into());
+        for _ in 0..NAME_LOOKS {
+            if inspect(engine, &id).await.is_ok() {
+                return true;
+            }
+            tokio::time::sleep(NAME_PAUSE).await;
+        }
     }
+    error.status() == Some(409)
 }
 
 /// Returns why the engine's init could not run `program`, if that is how the container ended: the

@@ -40,7 +40,7 @@ pub(super) async fn create(
     let state_dir = engine.state_dir.get().map(PathBuf::as_path);
     let allow_system = engine.allow_system_mounts.load(Ordering::Relaxed);
     let request = &resolve_mounts(request, state_dir, allow_system).await?;
-    check_external_volumes(engine, request).await?;
+    prepare_volumes(engine, request).await?;
     let hosts_file = match (&request.names, state_dir) {
         (Some(names), Some(state_dir)) => {
             let more = extra_hosts(engine, request).await?;
@@ -125,29 +125,39 @@ pub(super) async fn rename(
     }
 }
 
-/// Checks that the external volumes exist: the engine would create a missing one, empty.
-async fn check_external_volumes(
-    engine: &Engine,
-    request: &ContainerRequest,
-) -> Result<(), RuntimeError> {
+/// Creates the volumes that the instance owns, and looks for the others. Podman would create a volume with its container without the label.
+async fn prepare_volumes(engine: &Engine, request: &ContainerRequest) -> Result<(), RuntimeError> {
+    let docker = engine.docker()?;
     for volume in &request.volumes {
-        let VolumeSource::External(name) = &volume.source else { continue };
-        let operation = format!("inspect volume `{name}`");
-        match engine.call(READ, &operation, engine.docker()?.inspect_volume(name)).await {
-            Ok(_) => {}
-            Err(error) if error.status() == Some(404) => {
-                return Err(RuntimeError::Rejected {
-                    operation: format!("create container `{}`", request.name),
-                    message: format!(
-                        "the engine has no volume `{name}`; create it with `docker volume create \
-                         {name}`, or leave `external` out"
-                    ),
-                });
+        match &volume.source {
+            VolumeSource::Named(name) | VolumeSource::Shared(name) => {
+                let operation = format!("create volume `{name}`");
+                let volume = to_docker::build_volume(request, name);
+                let created = engine.call(WRITE, &operation, docker.create_volume(volume)).await;
+                created.map_err(CallError::into_runtime_error)?;
             }
-            Err(error) => return Err(error.into_runtime_error()),
+            VolumeSource::External(name) => {
+                let operation = format!("inspect volume `{name}`");
+                let found = engine.call(READ, &operation, docker.inspect_volume(name)).await;
+                found.map_err(|error| missing_volume(request, name, error))?;
+            }
+            VolumeSource::Bind(_) => {}
         }
     }
     Ok(())
+}
+
+fn missing_volume(request: &ContainerRequest, name: &str, error: CallError) -> RuntimeError {
+    if error.status() != Some(404) {
+        return error.into_runtime_error();
+    }
+    RuntimeError::Rejected {
+        operation: format!("create container `{}`", request.name),
+        message: format!(
+            "the engine has no volume `{name}`; create it with `docker volume create {name}`, or \
+             leave `external` out"
+        ),
+    }
 }
 
 /// Returns the error for a creation that failed with 404: the image or the network is missing.

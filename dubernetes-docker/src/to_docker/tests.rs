@@ -192,7 +192,7 @@ fn published_port_is_exposed_and_bound() {
 }
 
 #[test]
-fn mounts_carry_the_instance_label_and_their_mode() {
+fn mounts_have_their_mode_and_volumes_the_instance_label() {
     let mut request = default_request();
     request.volumes =
         ["data:/data", "/srv/files:/files:ro"].map(|v| Volume::parse(v).unwrap()).into();
@@ -202,13 +202,14 @@ fn mounts_carry_the_instance_label_and_their_mode() {
             ("/HostConfig/Mounts/0/Type", json!("volume")),
             ("/HostConfig/Mounts/0/Source", json!("data")),
             ("/HostConfig/Mounts/0/ReadOnly", json!(false)),
-            ("/HostConfig/Mounts/0/VolumeOptions/Labels/dubernetes.instance", json!("i")),
             ("/HostConfig/Mounts/1/Type", json!("bind")),
             ("/HostConfig/Mounts/1/Source", json!("/srv/files")),
             ("/HostConfig/Mounts/1/Target", json!("/files")),
             ("/HostConfig/Mounts/1/ReadOnly", json!(true)),
         ],
     );
+    let volume = serde_json::to_value(build_volume(&request, "data")).unwrap();
+    assert_eq!(volume, json!({ "Name": "data", "Labels": { "dubernetes.instance": "i" } }));
 }
 
 #[test]

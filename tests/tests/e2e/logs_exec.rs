@@ -61,7 +61,14 @@ fn exec_passes_stdin_output_and_exit_code() {
         let big = "0123456789abcdef".repeat(16 * 1024);
         let counted = s.run_with(&["exec", "-i", "tool", "--", "wc", "-c"], &big).await;
         assert_eq!(counted.assert_success().stdout.trim(), big.len().to_string());
+    });
+}
 
+#[test]
+fn exec_names_a_command_that_cannot_be_run() {
+    e2e!().run(async |s| {
+        s.serve().await;
+        s.apply(&busybox("tool", 1, SCRIPT)).await;
         let missing = s.run(&["exec", "tool", "--", "/nosuch"]).await;
         assert_eq!((missing.code, missing.stdout.as_str()), (Some(127), ""), "{missing:?}");
         assert!(

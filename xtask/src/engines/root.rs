@@ -39,11 +39,14 @@ pub(super) fn ensure(kind: Kind) -> Result<PathBuf> {
         std::fs::create_dir_all(root.join(folder))?;
     }
     std::fs::write(root.join("etc/containers/policy.json"), POLICY)?;
-    let users = [
+    let files = [
         ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"),
         ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+        ("etc/hosts", "127.0.0.1 localhost\n"),
+        // Podman's name server wants one to forward to. None answers here.
+        ("etc/resolv.conf", "nameserver 10.99.8.1\n"),
     ];
-    for (file, text) in users {
+    for (file, text) in files {
         std::fs::write(root.join(file), text)?;
     }
     link(&root.join("usr/bin/sh"), "busybox")?;
