@@ -99,8 +99,8 @@ impl Engine {
         }
     }
 
-    /// Awaits a read, and repeats it if it fails in a way that may pass. A pass makes many reads, and
-    /// one that fails would make the whole engine count as unreachable.
+    /// Awaits a read, and repeats it if it fails in a way that may pass. A pass makes many reads,
+    /// and one that fails would make the whole engine count as unreachable.
     pub(crate) async fn read<T, C>(
         &self,
         operation: &str,

@@ -31,8 +31,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Time limit for the orchestrator to exit after SIGTERM.
 const EXIT_LIMIT: Duration = Duration::from_secs(20);
 
-/// Runs the demo on this machine's engine, which root gets if it is missing, or with processes where
-/// none can be had. With `keep` the orchestrator and its replicas keep running.
+/// Runs the demo on this machine's engine, which root gets if it is missing, or with processes
+/// where none can be had. With `keep` the orchestrator and its replicas keep running.
 pub(crate) fn demo(profile: &str, keep: bool) -> Result<()> {
     match engine::provide() {
         Ok((engine, daemon)) => {

@@ -1,5 +1,5 @@
-//! Tests on other engines than this machine's: the newest Docker and Podman of Debian, each unpacked
-//! into a folder and started in a network namespace of its own. Nothing is installed.
+//! Tests on other engines than this machine's: the newest Docker and Podman of Debian, each
+//! unpacked into a folder and started in a network namespace of its own. Nothing is installed.
 
 mod daemon;
 mod root;

@@ -13,7 +13,7 @@ use crate::error::{CallError, unreadable};
 use crate::from_docker;
 use crate::to_docker::path_segment;
 
-/// How often to look for a container that may be under way, and the pause in between.
+/// How often to look for a container that is created meanwhile, and the pause in between.
 const NAME_LOOKS: u32 = 10;
 const NAME_PAUSE: Duration = Duration::from_millis(100);
 

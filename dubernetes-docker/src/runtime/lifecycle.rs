@@ -125,7 +125,8 @@ pub(super) async fn rename(
     }
 }
 
-/// Creates the volumes that the instance owns, and looks for the others. Podman would create a volume with its container without the label.
+/// Creates the volumes that the instance owns, and looks for the others: the engine would create a
+/// missing one, empty. Podman would create a volume with its container, but without the label.
 async fn prepare_volumes(engine: &Engine, request: &ContainerRequest) -> Result<(), RuntimeError> {
     let docker = engine.docker()?;
     for volume in &request.volumes {
