@@ -52,7 +52,7 @@ pub(crate) struct Containers {
     pub(crate) one_offs: Vec<ObservedOneOff>,
     /// Containers that are not the instance's own, with the reason.
     pub(crate) unreadable: BTreeMap<ContainerId, String>,
-    /// The addresses of these.
+    /// The addresses of these, and others that no replica can get.
     pub(crate) foreign_addresses: BTreeSet<IpAddr>,
 }
 
@@ -135,6 +135,8 @@ async fn observe_engine(
     let (listed, network) = tokio::try_join!(runtime.list(&options.instance), network)?;
     let mut containers = Containers::default();
     listed.into_iter().for_each(|container| containers.add(container, &options.instance));
+    let held = runtime.networks().map(|networks| networks.held_addresses(&options.instance));
+    containers.foreign_addresses.extend(held.into_iter().flatten());
     Ok(EngineView { info, network, containers })
 }
 

@@ -3,11 +3,12 @@
 //! Network names are not unique on every engine. All calls therefore use ids, and of two networks
 //! that were created at the same time the older is used.
 
+use std::sync::atomic::Ordering;
+
 use bollard::models::Network as DockerNetwork;
 use bollard::query_parameters::{ListNetworksOptions, ListNetworksOptionsBuilder};
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::one_line;
-use dubernetes_core::identity::network_name;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{Network, Owner, RuntimeError};
 use ipnet::Ipv4Net;
@@ -82,7 +83,7 @@ pub(crate) async fn ensure(
     if let Some(network) = find(engine, instance).await? {
         return Ok(network);
     }
-    let operation = format!("create network `{}`", network_name(instance));
+    let operation = format!("create network `{}`", engine.network_name(instance));
     let created = tokio::time::timeout(WRITE, create(engine, instance, &operation)).await;
     let created = created.map_err(|_| CallError::timeout(&operation).into_runtime_error())??;
     let Some(network) = find(engine, instance).await? else {
@@ -119,18 +120,22 @@ async fn find_all(
     engine: &Engine,
     instance: &InstanceName,
 ) -> Result<Vec<DockerNetwork>, RuntimeError> {
-    let name = network_name(instance);
+    let name = engine.network_name(instance);
     let filters = to_docker::build_filters(instance, &[("name", &name)]);
     let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
-    Ok(filter_owned(list(engine, Some(options)).await?, instance))
+    Ok(filter_owned(list(engine, Some(options)).await?, &name, instance))
 }
 
 /// Filters again, since engines match parts of names, and some ignore filters.
-fn filter_owned(mut listed: Vec<DockerNetwork>, instance: &InstanceName) -> Vec<DockerNetwork> {
-    let (name, owner) = (network_name(instance), instance.to_string());
+fn filter_owned(
+    mut listed: Vec<DockerNetwork>,
+    name: &str,
+    instance: &InstanceName,
+) -> Vec<DockerNetwork> {
+    let owner = instance.to_string();
     listed.retain(|network| {
         let labels = network.labels.as_ref();
-        network.name.as_deref() == Some(name.as_str())
+        network.name.as_deref() == Some(name)
             && labels.and_then(|labels| labels.get(labels::INSTANCE)) == Some(&owner)
     });
     listed.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
@@ -157,7 +162,12 @@ async fn create(
     let owner = engine.owners.find(instance);
     let mut last = None;
     for subnet in candidate_subnets(instance, &taken).take(MAX_TRIES) {
-        let body = to_docker::build_network(instance, subnet, owner.as_ref());
+        let mut body = to_docker::build_network(instance, subnet, owner.as_ref());
+        if engine.has_overlay.load(Ordering::Relaxed) {
+            body.name = engine.network_name(instance);
+            body.driver = Some("overlay".to_owned());
+            body.attachable = Some(true);
+        }
         match engine.call(WRITE, operation, engine.docker()?.create_network(body)).await {
             Ok(answer) => return Ok(Some(answer.id)),
             // The name is in use: by a network of ours from a moment ago, or by a foreign one.
@@ -287,7 +297,7 @@ mod tests {
             {"Id": "unlabelled", "Name": "dubernetes.i"},
         ]);
         let listed = serde_json::from_value(listed).unwrap();
-        let owned = filter_owned(listed, &instance("i"));
+        let owned = filter_owned(listed, "dubernetes.i", &instance("i"));
         let ids: Vec<_> = owned.iter().filter_map(|network| network.id.as_deref()).collect();
         assert_eq!(ids, ["older", "younger"]);
     }

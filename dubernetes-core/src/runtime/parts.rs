@@ -1,8 +1,8 @@
 //! The optional parts of a runtime.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,6 +23,13 @@ pub trait Networks: fmt::Debug + Send + Sync {
     /// Returns the instance's network, or `None` if it does not exist. Fails with
     /// [`RuntimeError::OwnedByOtherState`] if another state has claimed it.
     async fn find(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError>;
+
+    /// Returns addresses that no new container can get now, beside those of listed containers:
+    /// such as those of containers on a lost host. Does not wait. By default there are none.
+    fn held_addresses(&self, instance: &InstanceName) -> BTreeSet<IpAddr> {
+        let _ = instance;
+        BTreeSet::new()
+    }
 
     /// Removes the instance's network, and its published names. A missing one is success.
     async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError>;
