@@ -299,7 +299,7 @@ impl Adapters {
             store: desired,
             runtime,
             controller: orchestrator.handle(),
-            dialer: Arc::new(TcpDialer),
+            dialer: Arc::new(TcpDialer::default()),
             clock: Arc::new(SystemClock),
             info,
         };

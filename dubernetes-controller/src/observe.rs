@@ -79,7 +79,10 @@ pub(crate) async fn observe(adapters: &Adapters, options: &Options, last: LastSe
         }
         Err(_) => (last.revisions, None),
     };
-    let desired = read_desired(adapters, options, &revisions).await;
+    let mut desired = read_desired(adapters, options, &revisions).await;
+    if let (Ok(view), Ok(desired)) = (&engine, &mut desired) {
+        replace_leaving(adapters, &view.containers.replicas, desired);
+    }
     let host_ports = observe_ports(adapters, &engine, ingress.as_ref(), &desired).await;
     let ingress_listens = adapters.ingress.listening();
     Observation { engine, desired, ingress, host_ports, ingress_listens }
@@ -157,6 +160,17 @@ impl Containers {
                 self.foreign_addresses.extend(container.endpoint.map(|endpoint| endpoint.ip()));
                 self.unreadable.insert(container.id, reason);
             }
+        }
+    }
+}
+
+/// Replaces replicas whose host is to be empty, as if a user had asked for it.
+fn replace_leaving(adapters: &Adapters, replicas: &[ObservedReplica], desired: &mut DesiredState) {
+    let Some(nodes) = adapters.runtime.nodes() else { return };
+    let leaving = nodes.leaving();
+    for replica in replicas.iter().filter(|replica| leaving.contains(&replica.id)) {
+        if let Some(stored) = desired.apps.get_mut(&replica.labels.app) {
+            stored.evicted.insert(replica.id.clone());
         }
     }
 }

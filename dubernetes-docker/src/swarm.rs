@@ -29,6 +29,8 @@ pub struct SwarmNode {
     pub name: String,
     /// Whether the managers hear from it.
     pub is_ready: bool,
+    /// Whether the managers have given it up.
+    pub is_down: bool,
     /// Whether it may get new containers: it is neither paused nor drained.
     pub is_active: bool,
     /// Whether an administrator wants its containers elsewhere.
@@ -191,6 +193,7 @@ fn parse_node(node: Node) -> Option<SwarmNode> {
         id: node.id?,
         name: node.description?.hostname.filter(|name| !name.is_empty())?,
         is_ready: status.state == Some(NodeState::READY),
+        is_down: status.state == Some(NodeState::DOWN),
         is_active: availability == Some(Availability::ACTIVE),
         is_drained: availability == Some(Availability::DRAIN),
         address: status.addr.unwrap_or_default(),
@@ -213,11 +216,11 @@ mod tests {
             });
             let node = parse_node(serde_json::from_value(node).unwrap()).unwrap();
             assert_eq!((node.name.as_str(), node.address.as_str()), ("w1", "10.0.0.7"));
-            (node.is_ready, node.is_active, node.is_drained)
+            (node.is_ready, node.is_down, node.is_active, node.is_drained)
         };
-        assert_eq!(parse("ready", "active"), (true, true, false));
-        assert_eq!(parse("down", "pause"), (false, false, false));
-        assert_eq!(parse("unknown", "drain"), (false, false, true));
+        assert_eq!(parse("ready", "active"), (true, false, true, false));
+        assert_eq!(parse("down", "pause"), (false, true, false, false));
+        assert_eq!(parse("unknown", "drain"), (false, false, false, true));
         assert_eq!(parse_node(Node::default()), None);
     }
 }

@@ -240,7 +240,8 @@ impl IngressKind {
                     proxy_protocol: args.proxy_protocol,
                     access_log: args.access_log,
                 };
-                let nginx = Arc::new(NginxIngress::new(runtime, Arc::new(TcpDialer), config));
+                let nginx =
+                    Arc::new(NginxIngress::new(runtime, Arc::new(TcpDialer::default()), config));
                 let acme = AcmeSettings {
                     directory: args.acme_directory.clone(),
                     contact: args.acme_contact.as_ref().map(|mail| format!("mailto:{mail}")),

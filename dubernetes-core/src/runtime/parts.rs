@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     ContainerId, ExecRequest, ExecSession, FileEntry, ImageLayers, LogLine, LogOptions, Network,
-    RuntimeError, RuntimeStream, Stats, Stdio,
+    NodeInfo, RuntimeError, RuntimeStream, Stats, Stdio,
 };
 use crate::app::{AppName, ImageRef, InstanceName};
 
@@ -126,4 +126,18 @@ pub trait Images: fmt::Debug + Send + Sync {
     /// archive is [`RuntimeError::Rejected`]. An error of the stream ends the call, and leaves
     /// what was there.
     async fn load(&self, archive: RuntimeStream<Bytes>) -> Result<(), RuntimeError>;
+}
+
+/// The part of a runtime that knows its hosts.
+#[async_trait]
+pub trait Nodes: fmt::Debug + Send + Sync {
+    /// Lists the hosts, by name.
+    async fn list(&self) -> Result<Vec<NodeInfo>, RuntimeError>;
+
+    /// Returns the host of each container that was listed or created. Does not wait.
+    fn places(&self) -> BTreeMap<ContainerId, String>;
+
+    /// Returns the containers of the last list that should be replaced, as those of a host that is
+    /// to be empty. Does not wait.
+    fn leaving(&self) -> BTreeSet<ContainerId>;
 }
