@@ -12,7 +12,7 @@ use std::time::Duration;
 use dubernetes_api::Client;
 use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess, router, serve_unix};
 use dubernetes_api::wire::Mode as Lifetime;
-use dubernetes_controller::{Approver, Mode, Orchestrator, TcpDialer};
+use dubernetes_controller::{Approver, Mode, Orchestrator};
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::SystemClock;
@@ -211,7 +211,7 @@ impl Adapters {
         // The open store has created the folder.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         let owner = Owner { id: store.id().to_owned(), folder: folder.display().to_string() };
-        let engine = args.runtime.open(args, &folder, owner)?;
+        let engine = args.runtime.open(&settings.instance, args, &folder, owner)?;
         let (ingress, issuer) = args.ingress().open(settings, args, &engine)?;
         Ok(Self { store, engine, ingress, issuer, approver: None })
     }
@@ -254,10 +254,11 @@ impl Adapters {
         socket: ApiSocket,
     ) -> RunningOrchestrator {
         let Self { store, engine, ingress, issuer, approver } = self;
-        let Engine { runtime, endpoint, owner } = engine;
+        let Engine { runtime, dialer, endpoint, owner } = engine;
         let desired: Arc<dyn Store> = Arc::<dyn OwnedStore>::clone(&store);
         let mut builder = Orchestrator::builder(settings.instance.clone())
             .runtime(Arc::clone(&runtime))
+            .dialer(Arc::clone(&dialer))
             .store(Arc::clone(&desired))
             .ingress(ingress)
             .certificates(issuer)
@@ -299,7 +300,7 @@ impl Adapters {
             store: desired,
             runtime,
             controller: orchestrator.handle(),
-            dialer: Arc::new(TcpDialer::default()),
+            dialer,
             clock: Arc::new(SystemClock),
             info,
         };

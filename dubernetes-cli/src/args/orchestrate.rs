@@ -15,8 +15,9 @@ use crate::wiring::parse_acme_directory;
 /// them from the environment and the settings file.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct IngressArgs {
-    /// What replicas are: containers of a container engine, or processes of this machine, which
-    /// needs no engine and runs `program` instead of `image`.
+    /// What replicas are: containers of a container engine, containers of the engines of a Docker
+    /// swarm, or processes of this machine, which needs no engine and runs `program` instead of
+    /// `image`.
     #[arg(
         long,
         env = "DUBERNETES_RUNTIME",
@@ -150,6 +151,18 @@ pub(crate) struct IngressArgs {
     /// Container engine; defaults to DOCKER_HOST, else to the engine's usual socket.
     #[arg(long, env = "DUBERNETES_ENGINE", hide_env_values = true, value_name = "URL")]
     pub(crate) engine: Option<String>,
+    /// Engines of other nodes of the swarm, for `--runtime swarm`: names as `docker node ls` prints
+    /// them, each with a socket on this machine, such as `worker-1=unix:///run/worker-1.sock`. Nodes
+    /// without one get no containers.
+    #[arg(
+        long = "node",
+        env = "DUBERNETES_NODES",
+        hide_env_values = true,
+        value_name = "NAME=URL",
+        value_delimiter = ',',
+        value_parser = NodeAddress::parse
+    )]
+    pub(crate) nodes: Vec<NodeAddress>,
     /// What apps may do to this machine: `none`, or a list of `cap_add` (capabilities that Docker
     /// does not give), `devices` and `host-paths` (folders and files of the system, such as the
     /// engine's socket). Each of them gives an app control of the machine.
@@ -192,6 +205,8 @@ const INGRESS_IMAGE: &str = "nginx:stable-alpine";
 pub(crate) enum RuntimeKind {
     /// Containers of Docker, or of Podman with Docker's API.
     Docker,
+    /// Containers of the nodes of a Docker swarm, from a manager of it.
+    Swarm,
     /// Processes of this machine.
     Process,
 }
@@ -217,7 +232,7 @@ impl IngressArgs {
     /// Returns the ingress: the given one, or else the usual one of the runtime.
     pub(crate) fn ingress(&self) -> IngressKind {
         self.ingress.unwrap_or(match self.runtime {
-            RuntimeKind::Docker => IngressKind::Nginx,
+            RuntimeKind::Docker | RuntimeKind::Swarm => IngressKind::Nginx,
             RuntimeKind::Process => IngressKind::Proxy,
         })
     }
@@ -225,10 +240,12 @@ impl IngressArgs {
     /// Refuses settings of another runtime or ingress.
     fn check_kinds(&self) -> Result {
         let without_nginx = self.ingress() != IngressKind::Nginx;
-        let of_docker = (self.runtime != RuntimeKind::Docker, "runtime docker");
+        let of_docker = (self.runtime == RuntimeKind::Process, "runtime docker");
+        let of_swarm = (self.runtime != RuntimeKind::Swarm, "runtime swarm");
         let of_nginx = (without_nginx, "ingress nginx");
         let settings = [
             ("--engine", self.engine.is_some(), of_docker),
+            ("--node", !self.nodes.is_empty(), of_swarm),
             ("--https-port", self.https_port.is_some(), of_nginx),
             ("--trusted-proxies", !self.trusted_proxies.is_empty(), of_nginx),
             ("--ingress-image", self.ingress_image != INGRESS_IMAGE, of_nginx),
@@ -260,6 +277,33 @@ impl IngressArgs {
             "name the proxy that sends it with `serve --trusted-proxies` or \
              DUBERNETES_TRUSTED_PROXIES, or omit `--proxy-protocol`",
         ))
+    }
+}
+
+/// A node of a swarm, and the socket of its engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NodeAddress {
+    /// Its name.
+    pub(crate) name: String,
+    /// Such as `unix:///run/worker-1.sock`.
+    pub(crate) host: String,
+}
+
+impl NodeAddress {
+    /// Parses `NAME=unix:///PATH`.
+    ///
+    /// # Errors
+    ///
+    /// Says what was expected.
+    fn parse(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=');
+        let is_socket = |host: &str| host.starts_with("unix:///") || host.starts_with('/');
+        match parts.filter(|(name, host)| !name.is_empty() && is_socket(host)) {
+            Some((name, host)) => Ok(Self { name: name.to_owned(), host: host.to_owned() }),
+            None => Err("expected a name and a socket, such as \
+                         `worker-1=unix:///run/worker-1.sock`"
+                .to_owned()),
+        }
     }
 }
 
@@ -408,6 +452,16 @@ pub(crate) struct CompletionArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn node_is_a_name_and_a_socket() {
+        let node = NodeAddress::parse("w1=unix:///run/w1.sock").unwrap();
+        assert_eq!((node.name.as_str(), node.host.as_str()), ("w1", "unix:///run/w1.sock"));
+        assert!(NodeAddress::parse("w1=/run/w1.sock").is_ok());
+        for text in ["", "w1", "=unix:///a", "w1=ssh://box", "w1=tcp://box:2375"] {
+            assert!(NodeAddress::parse(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn bind_addresses_are_a_list_of_both_families() {
