@@ -175,9 +175,11 @@ impl ContainerRuntime for ProcessRuntime {
 
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
         request.check_for(&self.capabilities())?;
-        let program = program_of(&request.image);
+        let reference = ImageRef::parse(&request.image).ok();
+        let named = reference.as_ref().and_then(ImageRef::program);
+        let program = named.unwrap_or_else(|| program_of(&request.image));
         let image_id = image_id(program)?;
-        if request.image != image_id.0 {
+        if named.is_none() && request.image != image_id.0 {
             return Err(no_program(program, "the file was replaced".to_owned()));
         }
         let mut containers = self.containers();
@@ -205,7 +207,8 @@ impl ContainerRuntime for ProcessRuntime {
         let failed = |error| failed("create", &request.name, error);
         record.write(&self.folder).map_err(failed)?;
         let output = Arc::new(Output::open(&self.folder, &id).map_err(failed)?);
-        let entry = Entry { record, request: Some(request.clone()), output, ended: None };
+        let request = ContainerRequest { image: record.container.image_id.0.clone(), ..request.clone() };
+        let entry = Entry { record, request: Some(request), output, ended: None };
         self.emit(&entry, "create");
         containers.insert(id.clone(), entry);
         Ok(id)
@@ -259,9 +262,9 @@ impl ContainerRuntime for ProcessRuntime {
         grace: Duration,
     ) -> Result<(), RuntimeError> {
         let Some((process, own, ended)) = self.process(id) else { return Ok(()) };
-        process.signal_group(signal.unwrap_or(own));
+        process.signal(signal.unwrap_or(own));
         if tokio::time::timeout(grace.to_std(), ended.cancelled()).await.is_err() {
-            process.signal_group(Signal::SigKill);
+            process.signal(Signal::SigKill);
             ended.cancelled().await;
         }
         Ok(())
@@ -288,7 +291,7 @@ impl ContainerRuntime for ProcessRuntime {
             operation: format!("signal container {id}"),
             message: "its process has ended".to_owned(),
         })?;
-        process.signal_group(signal);
+        process.signal(signal);
         Ok(())
     }
 

@@ -1,9 +1,9 @@
-//! The output of a process: a file that the process writes to, and a second one with what was
-//! written before.
+//! The output of a process: for each of its two streams a file that the process writes to, and a
+//! second one with what was written before.
 //!
 //! The process writes by itself, so that its output outlives this program, and has no time stamps:
-//! a line has the time at which it was seen, up to a second later. What was written to which
-//! stream is not told apart.
+//! a line has the time at which it was seen, up to a second later. Lines of both streams that were
+//! seen at one time are in no order.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -33,6 +33,13 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The output of one container.
 #[derive(Debug)]
 pub(crate) struct Output {
+    stdout: Stream,
+    stderr: Stream,
+}
+
+/// The output to one stream.
+#[derive(Debug)]
+struct Stream {
     current: PathBuf,
     former: PathBuf,
     times: Mutex<Times>,
@@ -61,33 +68,66 @@ struct Position {
 impl Output {
     /// Opens the output of a container, which may be of an earlier program.
     pub(crate) fn open(folder: &Path, id: &ContainerId) -> io::Result<Self> {
-        let path = |end: &str| folder.join(format!("{id}.{end}"));
-        let output = Self { current: path("log"), former: path("log.1"), times: Mutex::default() };
-        drop(output.writer()?);
+        let stream = |name: &str| Stream::open(folder.join(format!("{id}.{name}")));
+        Ok(Self { stdout: stream("out")?, stderr: stream("err")? })
+    }
+
+    /// Returns the files to write to: of standard output and of standard error.
+    pub(crate) fn writers(&self) -> io::Result<(File, File)> {
+        Ok((self.stdout.writer()?, self.stderr.writer()?))
+    }
+
+    /// Remembers how much there is now, and bounds it. Lines that are written while a file becomes
+    /// the former one may be lost.
+    pub(crate) fn look(&self) {
+        self.stdout.look();
+        self.stderr.look();
+    }
+
+    /// Removes the files.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        self.stdout.remove().and(self.stderr.remove())
+    }
+
+    /// Returns the lines from `position` on by their times, and moves it behind them. A line
+    /// without its end is left out unless `all`.
+    fn read(&self, position: &mut [Position; 2], all: bool) -> io::Result<Vec<LogLine>> {
+        let [stdout, stderr] = position;
+        let mut lines = self.stdout.read(stdout, all)?;
+        let errors = self.stderr.read(stderr, all)?;
+        lines.extend(errors.into_iter().map(|line| LogLine { stderr: true, ..line }));
+        lines.sort_by_key(|line| line.time);
+        Ok(lines)
+    }
+}
+
+impl Stream {
+    fn open(current: PathBuf) -> io::Result<Self> {
+        let mut former = current.clone().into_os_string();
+        former.push(".1");
+        let stream = Self { current, former: former.into(), times: Mutex::default() };
+        drop(stream.writer()?);
         let seen = |path: &Path| {
             let file = fs::metadata(path).ok().filter(|file| file.len() > 0)?;
             Some((file.len(), Timestamp::try_from(file.modified().ok()?).ok()?))
         };
-        let mut times = output.times();
-        times.current.extend(seen(&output.current));
-        times.former.extend(seen(&output.former));
+        let mut times = stream.times();
+        times.current.extend(seen(&stream.current));
+        times.former.extend(seen(&stream.former));
         times.rotations = u64::from(!times.former.is_empty());
         drop(times);
-        Ok(output)
+        Ok(stream)
     }
 
     fn times(&self) -> MutexGuard<'_, Times> {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the file to write to.
-    pub(crate) fn writer(&self) -> io::Result<File> {
+    fn writer(&self) -> io::Result<File> {
         OpenOptions::new().create(true).append(true).mode(0o600).open(&self.current)
     }
 
-    /// Remembers how much there is now, and bounds it. Lines that are written while a file becomes
-    /// the former one may be lost.
-    pub(crate) fn look(&self) {
+    fn look(&self) {
         let Ok(size) = fs::metadata(&self.current).map(|file| file.len()) else { return };
         let mut times = self.times();
         if times.current.last().map_or(0, |(size, _)| *size) != size {
@@ -121,14 +161,11 @@ impl Output {
         current.set_len(0)
     }
 
-    /// Removes the files.
-    pub(crate) fn remove(&self) -> io::Result<()> {
+    fn remove(&self) -> io::Result<()> {
         let _ = fs::remove_file(&self.former);
         fs::remove_file(&self.current)
     }
 
-    /// Returns the lines from `position` on, and moves it behind them. A line without its end is
-    /// left out unless `all`.
     fn read(&self, position: &mut Position, all: bool) -> io::Result<Vec<LogLine>> {
         let mut lines = Vec::new();
         let times = self.times();
@@ -185,7 +222,7 @@ pub(crate) fn stream(
     options: LogOptions,
 ) -> RuntimeStream<LogLine> {
     let ended = ended.filter(|_| options.follow);
-    let state = Some((Position::default(), true, ended));
+    let state = Some((<[Position; 2]>::default(), true, ended));
     stream::unfold(state, move |state| {
         let (output, options) = (Arc::clone(&output), options.clone());
         async move {

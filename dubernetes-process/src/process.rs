@@ -14,7 +14,7 @@ use dubernetes_core::app::Signal;
 use dubernetes_core::runtime::{ContainerRequest, Exit};
 use procfs_core::FromRead as _;
 use procfs_core::process::Stat;
-use rustix::process::{Pid, kill_process_group};
+use rustix::process::{Pid, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
@@ -51,10 +51,12 @@ impl ProcessId {
         Self::find(self.pid).is_ok_and(|found| found == *self)
     }
 
-    /// Signals the group of the process. One that has ended needs no signal.
-    pub(crate) fn signal_group(&self, signal: Signal) {
-        if self.exists() {
-            kill_group(self.pid, number(signal));
+    /// Signals the process, not the others of its group, as engines do. One that has ended needs no
+    /// signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.exists()) {
+            // It may have ended meanwhile.
+            let _ = kill_process(pid, number(signal));
         }
     }
 }
@@ -77,7 +79,7 @@ impl Running {
     ) -> io::Result<Self> {
         let mut words = request.command.iter().map(String::as_str);
         let secret = request.secret_env.iter();
-        let stdout = output.writer()?;
+        let (stdout, stderr) = output.writers()?;
         let folder = match &request.options.working_dir {
             Some(folder) => Path::new(folder.as_str()),
             None => Path::new(program).parent().unwrap_or(Path::new("/")),
@@ -94,8 +96,8 @@ impl Running {
             .env("HOST", endpoint.ip().to_string())
             .env("PORT", endpoint.port().to_string())
             .stdin(Stdio::null())
-            .stderr(stdout.try_clone()?)
             .stdout(stdout)
+            .stderr(stderr)
             // A Ctrl-C at the terminal is for this program, and the processes outlive it.
             .process_group(0)
             .spawn()?;
@@ -131,16 +133,16 @@ impl Running {
                 break status.map_or(Exit::UNKNOWN, exit_code);
             }
         };
-        kill_group(self.process.pid, rustix::process::Signal::KILL);
+        self.kill_group();
         look();
         code
     }
-}
 
-fn kill_group(pid: i32, signal: rustix::process::Signal) {
-    // 1 would be every process. A group that has ended needs no signal.
-    if let Some(group) = Pid::from_raw(pid).filter(|_| pid > 1) {
-        let _ = kill_process_group(group, signal);
+    fn kill_group(&self) {
+        // 1 would be every process. A group that has ended needs no signal.
+        if let Some(group) = Pid::from_raw(self.process.pid).filter(|_| self.process.pid > 1) {
+            let _ = kill_process_group(group, rustix::process::Signal::KILL);
+        }
     }
 }
 

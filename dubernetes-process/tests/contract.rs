@@ -5,8 +5,12 @@
 #[path = "common/support.rs"]
 mod support;
 
+use std::path::Path;
+use std::sync::Arc;
+
 use dubernetes_core::app::{ImageRef, InstanceName};
-use dubernetes_testkit::contract::container_runtime::{Facts, run_all};
+use dubernetes_testkit::contract::container_runtime::{Facts, RuntimeSubject};
+use dubernetes_testkit::contract::run_all;
 
 #[tokio::test]
 async fn process_runtime_keeps_the_contract() {
@@ -16,10 +20,16 @@ async fn process_runtime_keeps_the_contract() {
         other_instance: InstanceName::parse("two").unwrap(),
         image: support::program(folder.path(), "sleeper", "exec sleep 86400"),
         missing_image: ImageRef::parse("program=/nonexistent/program").unwrap(),
-        // The suite's commands write to paths of the container, which here are those of the host.
-        real_commands: false,
+        real_commands: true,
+        folder: folder.path().join("files").to_str().unwrap().to_owned(),
+        web_server: Some("busybox httpd -f -p 127.0.0.1:$PORT -h".to_owned()),
+        volume: None,
     };
-    let report = run_all(&support::open(folder.path()), &facts).await;
+    let runtime = Arc::new(support::open(folder.path()));
+    // A second value is for the next program: one folder serves one value at a time.
+    let subject = RuntimeSubject { runtime, second: None, facts };
+    let report = run_all(&[subject], "").await;
     report.assert_passed();
-    assert!(!report.skipped().contains(&"end_of_container_is_an_event"), "{report}");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance/processes.json");
+    report.assert_golden(&page);
 }

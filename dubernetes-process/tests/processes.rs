@@ -94,8 +94,11 @@ async fn process_gets_arguments_environment_folder_and_its_port() {
     std::fs::write(folder.path().join("go"), "").unwrap();
     assert_eq!(exit_code(&runtime, &id).await, 3);
     let own = folder.path().canonicalize().unwrap().display().to_string();
-    let expected = ["one two three 127.0.0.1", &own, &port, "unset"];
-    assert_eq!(texts(&runtime, &id, follow()).await, expected);
+    let (errors, lines): (Vec<_>, Vec<_>) =
+        read(&runtime, &id, follow()).await.into_iter().partition(|line| line.stderr);
+    let texts = |lines: Vec<LogLine>| lines.into_iter().map(|line| line.text).collect::<Vec<_>>();
+    assert_eq!(texts(lines), ["one two three 127.0.0.1", &own, "unset"]);
+    assert_eq!(texts(errors), [port]);
 }
 
 #[tokio::test]

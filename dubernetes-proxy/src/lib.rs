@@ -141,6 +141,9 @@ async fn serve(stream: TcpStream, client: SocketAddr, state: Arc<State>, stop: C
 
 /// Returns why the routes of an app cannot be served.
 fn unsupported(route: &Route) -> Option<String> {
+    if let Some(endpoint) = route.endpoints.iter().find(|endpoint| endpoint.port == 0) {
+        return Some(format!("nothing can listen at {}", endpoint.socket()));
+    }
     let key = match route {
         Route { protocol: RouteProtocol::H2c, .. } => "access.protocol: h2c",
         Route { keepalive: true, .. } => "access.keepalive: true",

@@ -2,14 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use dubernetes_core::app::{PodName, RoutePath, RouteProtocol};
 use dubernetes_core::ingress::{Endpoint, Ingress as _, IngressError, Route, RouteTable};
 use dubernetes_proxy::ProxyIngress;
-use dubernetes_testkit::contract::ingress::{Answer, World, run_all};
+use dubernetes_testkit::contract::ingress::{
+    Answer, FailingEndpoint, HttpConnection, IngressSubject, KeptConnection, Request, World,
+};
+use dubernetes_testkit::contract::{Need, run_all};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,7 +29,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 struct Upstreams {
     proxy: ProxyIngress,
+    address: SocketAddr,
     endpoints: Vec<Endpoint>,
+    failing: FailingEndpoint,
     /// The heads of the requests that upstreams received.
     received: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
 }
@@ -45,17 +53,16 @@ impl Upstreams {
                 }
             });
         }
-        let proxy = ProxyIngress::new(vec![(Ipv4Addr::LOCALHOST, 0).into()]);
-        Self { proxy, endpoints, received: tokio::sync::Mutex::new(received) }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.proxy.listening()[0]
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let failing = FailingEndpoint::start("fails-1".parse().unwrap(), listener).unwrap();
+        let address = free_address().await;
+        let (proxy, received) = (ProxyIngress::new(vec![address]), received.into());
+        Self { proxy, address, endpoints, failing, received }
     }
 
     /// Sends a request as it is, and returns what comes back.
-    async fn send(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(self.address()).await.unwrap();
+    async fn send_text(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         let read = stream.read_to_string(&mut answer);
@@ -98,15 +105,25 @@ async fn answer(mut stream: TcpStream, pod: String, heads: mpsc::UnboundedSender
         let _ = tokio::io::copy(&mut read, &mut write).await;
         return;
     }
-    let lower = head.to_lowercase();
-    let length = lower.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let length: usize = length.map_or(0, |length| length.parse().unwrap());
+    let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
     while bytes.len() < end + length {
         stream.read_buf(&mut bytes).await.unwrap();
     }
-    let body = format!("{pod} {}", String::from_utf8_lossy(&bytes[end..]));
+    let (line, host) = (head.lines().next().unwrap(), header(&head, "host").unwrap_or_default());
+    let body = String::from_utf8_lossy(&bytes[end..]);
+    let body = format!("Name: {pod}\n{line}\nHost: {host}\nBodyLength: {length}\n{pod} {body}");
     let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let _ = stream.write_all(text.as_bytes()).await;
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// Returns an address of this host where nothing listens now.
+async fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap()
 }
 
 #[async_trait]
@@ -115,32 +132,39 @@ impl World for Upstreams {
         self.endpoints.clone()
     }
 
-    async fn get(&self, host: &str, path: &str) -> Answer {
-        match self.proxy.listening().first() {
-            Some(address) => get(*address, host, path).await,
-            None => Err("the proxy does not run".to_owned()),
-        }
+    async fn send(&self, request: &Request) -> Answer {
+        HttpConnection::send_once(self.address, request).await
     }
 
-    async fn begin_slow_request(&self, host: &str) -> Option<BoxFuture<'static, Answer>> {
+    fn offers(&self, need: Need) -> bool {
+        matches!(need, Need::SlowRequests | Need::KeptConnections | Need::TakenPort)
+    }
+
+    async fn begin_slow_request(&self, host: &str) -> BoxFuture<'static, Answer> {
         while self.received.lock().await.try_recv().is_ok() {}
-        let (address, host) = (self.address(), host.to_owned());
-        let request = tokio::spawn(async move { get(address, &host, "/slow").await });
+        let (address, slow) = (self.address, Request::get(host, "/slow"));
+        let request = tokio::spawn(async move { HttpConnection::send_once(address, &slow).await });
         self.received().await;
-        Some(async move { request.await.unwrap() }.boxed())
+        async move { request.await.unwrap() }.boxed()
     }
-}
 
-async fn get(address: SocketAddr, host: &str, path: &str) -> Answer {
-    let failed = |error: std::io::Error| error.to_string();
-    let mut stream = TcpStream::connect(address).await.map_err(failed)?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(failed)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.map_err(failed)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("no head")?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Ok((status.ok_or("no status")?, body.to_owned()))
+    async fn connect(&self) -> Result<Box<dyn KeptConnection>, String> {
+        Ok(Box::new(HttpConnection::new(self.address)))
+    }
+
+    async fn take_port(&self) -> Result<Box<dyn Any + Send>, String> {
+        let taken = std::net::TcpListener::bind(self.address);
+        Ok(Box::new(taken.map_err(|error| error.to_string())?))
+    }
+
+    fn dead_endpoint(&self) -> Option<Endpoint> {
+        // Nothing that a test starts listens on port 9.
+        Some(Endpoint { port: 9, ..self.endpoints[0].clone() })
+    }
+
+    fn failing_endpoint(&self) -> Option<FailingEndpoint> {
+        Some(self.failing.clone())
+    }
 }
 
 fn route(endpoints: &[Endpoint]) -> Route {
@@ -154,10 +178,13 @@ fn table(route: Route) -> RouteTable {
 
 #[tokio::test]
 async fn proxy_keeps_the_contract() {
-    let world = Upstreams::start().await;
-    let report = run_all(&world.proxy.clone(), &world).await;
+    let world = Arc::new(Upstreams::start().await);
+    let ingress = Arc::new(world.proxy.clone());
+    let subject = IngressSubject { ingress, second: None, world };
+    let report = run_all(&[subject], "").await;
     report.assert_passed();
-    assert_eq!(report.skipped(), ["published_port_leads_to_the_endpoints_of_its_app"]);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance/proxy.json");
+    report.assert_golden(&page);
 }
 
 #[tokio::test]
@@ -165,7 +192,7 @@ async fn request_arrives_with_its_body_and_headers_of_the_proxy() {
     let world = Upstreams::start().await;
     world.proxy.apply(&table(route(&world.endpoints[..1]))).await.unwrap();
     let answer = world
-        .send(
+        .send_text(
             "POST /x?y=1 HTTP/1.1\r\nHost: A.test:81\r\nX-Forwarded-For: 1.2.3.4\r\n\
              X_Forwarded_Proto: https\r\nProxy: evil\r\nX-Own: 1\r\nConnection: close, X-Hop\r\n\
              X-Hop: 1\r\nContent-Length: 5\r\n\r\nhello",
@@ -199,7 +226,7 @@ async fn prefix_is_stripped_and_chunks_are_buffered() {
     let chunks = "Host: a.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
                   2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
     for (target, expected) in [("/shop/cart?x", "/cart?x"), ("/shop", "/"), ("/shop?a", "/?a")] {
-        let answer = world.send(&format!("POST {target} HTTP/1.1\r\n{chunks}")).await;
+        let answer = world.send_text(&format!("POST {target} HTTP/1.1\r\n{chunks}")).await;
         assert!(answer.ends_with("web-1 hello"), "{answer}");
         let head = world.received().await.to_lowercase();
         assert!(head.starts_with(&format!("post {expected} ")), "{head}");
@@ -218,27 +245,28 @@ async fn gone_replica_is_skipped_and_broken_request_is_sent_again_if_it_changes_
     let post = "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\
                 Content-Length: 2\r\n\r\nhi";
     for _ in 0..4 {
-        let answer = world.send(post).await;
+        let answer = world.send_text(post).await;
         assert!(answer.ends_with("web-2 hi"), "{answer}");
         world.received().await;
     }
     world.proxy.apply(&table(route(&[gone]))).await.unwrap();
-    let none = world.get("a.test", "/").await;
-    assert_eq!(none, Ok((503, "this app has no ready replica".to_owned())));
+    let (status, none) = world.send(&Request::get("a.test", "/")).await.unwrap();
+    assert!(status == 503 && none.ends_with("this app has no ready replica"), "{none}");
 
     world.proxy.apply(&table(route(&world.endpoints[..2]))).await.unwrap();
-    assert_eq!(world.get("a.test", "/broken").await.map(|(status, _)| status), Ok(503));
+    let broken = world.send(&Request::get("a.test", "/broken")).await;
+    assert_eq!(broken.map(|(status, _)| status), Ok(503));
     let both = [world.received().await, world.received().await];
     assert!(both.iter().all(|head| head.starts_with("GET /broken")), "{both:?}");
     let post = "POST /broken HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
-    assert!(world.send(post).await.starts_with("HTTP/1.1 502"));
+    assert!(world.send_text(post).await.starts_with("HTTP/1.1 502"));
 }
 
 #[tokio::test]
 async fn websocket_is_passed_on_and_delays_drain() {
     let world = Upstreams::start().await;
     world.proxy.apply(&table(route(&world.endpoints[..1]))).await.unwrap();
-    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
     let request = "GET /upgrade HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\n\
                    Upgrade: websocket\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -2,6 +2,7 @@
 //! through requests.
 
 mod changes;
+mod client;
 mod draining;
 mod endpoints;
 mod life;
@@ -23,6 +24,7 @@ use dubernetes_core::ingress::{Endpoint, Ingress, ObservedIngress, Route, RouteT
 
 use super::check::{Check, Need, Subject, checks};
 
+pub use client::HttpConnection;
 pub use world::{Answer, FailingEndpoint, KeptConnection, Request, World};
 
 use Need::{

@@ -2,14 +2,18 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
 
+use dubernetes_core::app::PodName;
 use dubernetes_core::ingress::{Endpoint, HostPort};
 
 use crate::contract::Need;
@@ -51,6 +55,28 @@ pub struct FailingEndpoint {
     pub endpoint: Endpoint,
     /// The number of requests that it has received.
     pub received: Arc<AtomicU32>,
+}
+
+impl FailingEndpoint {
+    /// Starts such an upstream on a listener of this host. It ends with the Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// The listener has no address.
+    pub fn start(pod: PodName, listener: TcpListener) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let received = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&received);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 1024];
+                let is_request = stream.read(&mut request).await.is_ok_and(|length| length > 0);
+                count.fetch_add(u32::from(is_request), Ordering::SeqCst);
+            }
+        });
+        let endpoint = Endpoint { pod, address: address.ip(), port: address.port() };
+        Ok(Self { endpoint, received })
+    }
 }
 
 /// A connection that a client keeps for several requests. It is opened again only where the

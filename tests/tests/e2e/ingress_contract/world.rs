@@ -2,9 +2,8 @@
 
 use std::any::Any;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use dubernetes_core::app::{AppName, PodName};
@@ -12,11 +11,10 @@ use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, HostPort};
 use dubernetes_testkit::contract::Need;
 use dubernetes_testkit::contract::ingress::{
-    Answer, FailingEndpoint, KeptConnection, Request, World,
+    Answer, FailingEndpoint, HttpConnection, KeptConnection, Request, World,
 };
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::nginx_fixture::{NginxFixture, eventually};
 
@@ -31,25 +29,12 @@ impl NginxWorld {
     pub(crate) async fn new(fixture: Arc<NginxFixture>) -> Self {
         // The first address of a network is that of this host.
         let listener = TcpListener::bind((fixture.address(1), 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let received = Arc::new(AtomicU32::new(0));
-        let count = Arc::clone(&received);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = [0; 1024];
-                let is_request = stream.read(&mut request).await.is_ok_and(|length| length > 0);
-                count.fetch_add(u32::from(is_request), Ordering::SeqCst);
-            }
-        });
         let pod = PodName::replica(&AppName::parse("fails").unwrap(), 1);
-        let endpoint = Endpoint { pod, address: address.ip(), port: address.port() };
-        Self { fixture, failing: FailingEndpoint { endpoint, received } }
+        Self { fixture, failing: FailingEndpoint::start(pod, listener).unwrap() }
     }
 
-    async fn send_to(&self, port: u16, request: &Request) -> Answer {
-        let connected = TcpStream::connect(("127.0.0.1", port)).await;
-        let stream = connected.map_err(|error| error.to_string())?;
-        Connection { port, stream: Some(stream) }.exchange(request, "close").await
+    fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.fixture.port).into()
     }
 }
 
@@ -60,7 +45,7 @@ impl World for NginxWorld {
     }
 
     async fn send(&self, request: &Request) -> Answer {
-        self.send_to(self.fixture.port, request).await
+        HttpConnection::send_once(self.address(), request).await
     }
 
     fn offers(&self, need: Need) -> bool {
@@ -69,9 +54,9 @@ impl World for NginxWorld {
 
     async fn begin_slow_request(&self, host: &str) -> BoxFuture<'static, Answer> {
         let request = Request::get(host, "/?wait=5s");
-        let stream = TcpStream::connect(("127.0.0.1", self.fixture.port)).await.unwrap();
-        let mut connection = Connection { port: self.fixture.port, stream: Some(stream) };
-        let answer = tokio::spawn(async move { connection.exchange(&request, "close").await });
+        let address = self.address();
+        let answer =
+            tokio::spawn(async move { HttpConnection::send_once(address, &request).await });
         eventually("the request is in flight", || async {
             let upstreams = self.fixture.upstreams.iter();
             let connected = upstreams.map(|endpoint| self.fixture.is_connected(endpoint.socket()));
@@ -82,7 +67,7 @@ impl World for NginxWorld {
     }
 
     async fn connect(&self) -> Result<Box<dyn KeptConnection>, String> {
-        Ok(Box::new(Connection { port: self.fixture.port, stream: None }))
+        Ok(Box::new(HttpConnection::new(self.address())))
     }
 
     async fn kill(&self) -> Result<(), String> {
@@ -113,72 +98,7 @@ impl World for NginxWorld {
     }
 
     async fn get_at(&self, host: SocketAddr) -> Answer {
-        self.send_to(host.port(), &Request::get("published.test", "/")).await
-    }
-}
-
-/// A connection of a client. It is opened again once nginx has said that it closes it.
-#[derive(Debug)]
-struct Connection {
-    port: u16,
-    stream: Option<TcpStream>,
-}
-
-#[async_trait]
-impl KeptConnection for Connection {
-    async fn send(&mut self, request: &Request) -> Answer {
-        self.exchange(request, "keep-alive").await
-    }
-}
-
-impl Connection {
-    async fn exchange(&mut self, request: &Request, connection: &str) -> Answer {
-        let answer = self.try_exchange(request, connection).await.map_err(|e| e.to_string())?;
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| format!("not HTTP: {answer:?}"))?;
-        Ok((status, answer))
-    }
-
-    async fn try_exchange(&mut self, request: &Request, kind: &str) -> std::io::Result<String> {
-        let Request { method, host, target, body } = request;
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => TcpStream::connect(("127.0.0.1", self.port)).await?,
-        };
-        let length = match body.len() {
-            0 => String::new(),
-            length => format!("Content-Length: {length}\r\n"),
-        };
-        let head = format!(
-            "{method} {target} HTTP/1.1\r\nHost: {host}\r\n{length}Connection: {kind}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(body).await?;
-        let answer = read_answer(&mut stream).await?;
-        if !answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n") {
-            self.stream = Some(stream);
-        }
-        Ok(answer)
-    }
-}
-
-/// Reads one answer of known length, or to the end of the connection.
-async fn read_answer(stream: &mut TcpStream) -> std::io::Result<String> {
-    let mut read = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&read).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let head = head.to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let length = length.and_then(|length| length.parse().ok());
-            if length.is_some_and(|length: usize| body.len() >= length) {
-                return Ok(text);
-            }
-        }
-        if stream.read_buf(&mut read).await? == 0 {
-            let is_empty = read.is_empty();
-            let closed = || std::io::Error::other("closed without an answer");
-            return if is_empty { Err(closed()) } else { Ok(text) };
-        }
+        let address = (Ipv4Addr::LOCALHOST, host.port()).into();
+        HttpConnection::send_once(address, &Request::get("published.test", "/")).await
     }
 }
