@@ -258,9 +258,9 @@ impl Adapters {
         let desired: Arc<dyn Store> = Arc::<dyn OwnedStore>::clone(&store);
         let mut builder = Orchestrator::builder(settings.instance.clone())
             .runtime(Arc::clone(&runtime))
-            .dialer(Arc::clone(&dialer))
             .store(Arc::clone(&desired))
             .ingress(ingress)
+            .dialer(Arc::clone(&dialer))
             .certificates(issuer)
             .owner(owner)
             .http_port(args.http_port)

@@ -207,7 +207,8 @@ impl ContainerRuntime for ProcessRuntime {
         let failed = |error| failed("create", &request.name, error);
         record.write(&self.folder).map_err(failed)?;
         let output = Arc::new(Output::open(&self.folder, &id).map_err(failed)?);
-        let request = ContainerRequest { image: record.container.image_id.0.clone(), ..request.clone() };
+        let request =
+            ContainerRequest { image: record.container.image_id.0.clone(), ..request.clone() };
         let entry = Entry { record, request: Some(request), output, ended: None };
         self.emit(&entry, "create");
         containers.insert(id.clone(), entry);

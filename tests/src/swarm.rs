@@ -255,7 +255,6 @@ fn succeed(arguments: &[&str], output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-
 impl Drop for Swarm {
     fn drop(&mut self) {
         let numbers = (1..=self.machines.len()).rev();

@@ -53,7 +53,10 @@ fn conformance_page_shows_every_check() {
     let mut page = HEAD.to_owned();
     let runtimes = [("Docker", "docker"), ("processes", "processes"), ("fake", "fake-runtime")];
     section::<RuntimeSubject>(&mut page, &runtimes);
-    section::<IngressSubject>(&mut page, &[("nginx", "nginx"), ("proxy", "proxy"), ("fake", "fake-ingress")]);
+    section::<IngressSubject>(
+        &mut page,
+        &[("nginx", "nginx"), ("proxy", "proxy"), ("fake", "fake-ingress")],
+    );
     section::<StoreSubject>(&mut page, &[("SQLite", "sqlite"), ("memory", "memory-store")]);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance.md");
     if std::env::var_os("DUBERNETES_UPDATE_GOLDEN").is_some() {
