@@ -31,6 +31,7 @@
 mod runtime;
 
 mod connect;
+mod create;
 mod memory;
 mod names;
 mod parts;

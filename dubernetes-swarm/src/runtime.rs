@@ -7,8 +7,8 @@ use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
-use dubernetes_core::error::{SharedError, chain};
-use dubernetes_core::labels::{APP, INSTANCE};
+use dubernetes_core::error::chain;
+use dubernetes_core::labels::APP;
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, Files, ImageId,
     Images, Logs, Networks, Nodes, OpenPorts, Owner, Process, PullProgress, RuntimeError,
@@ -18,15 +18,15 @@ use dubernetes_docker::{DockerRuntime, SwarmNode};
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::memory::{Answer, Asked, BOUND, Memory, planned_address};
 use crate::names::Published;
-use crate::placement::{self, Candidate, Refusal};
+use crate::placement;
 
 /// How long a node may take to list its containers before it counts as silent. It is asked in every
 /// pass, which waits for it.
-const SILENCE: StdDuration = StdDuration::from_secs(3);
+pub(crate) const SILENCE: StdDuration = StdDuration::from_secs(3);
 
 /// Engines of a swarm.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub struct SwarmRuntime {
     pub(crate) memory: Arc<Memory>,
     pub(crate) published: Arc<Published>,
     /// Held while an image is copied: two copies at a time would only take longer.
-    copying: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) copying: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A node that this runtime is connected to.
@@ -155,136 +155,6 @@ impl SwarmRuntime {
             Err(error) => Err(error),
         }
     }
-
-    /// Chooses the node for a request.
-    async fn choose(&self, request: &ContainerRequest) -> Result<Member, RuntimeError> {
-        let operation = || format!("create container `{}`", request.name);
-        let members = self.members().await?;
-        let id = ContainerId(request.name.as_str().into());
-        let candidates =
-            join_all(members.iter().map(|member| self.candidate(member, request, &id)));
-        let mut known = Vec::new();
-        for (candidate, has_name) in candidates.await {
-            if has_name {
-                return Err(RuntimeError::NameTaken { name: request.name.clone() });
-            }
-            known.push(candidate);
-        }
-        match placement::choose(request, &known) {
-            Ok(chosen) => {
-                let member = members.into_iter().find(|member| member.node.name == chosen.name);
-                member.ok_or_else(|| RuntimeError::NotFound {
-                    kind: "node",
-                    name: chosen.name.clone(),
-                })
-            }
-            Err(Refusal::Always(message)) => {
-                Err(RuntimeError::Rejected { operation: operation(), message })
-            }
-            Err(Refusal::Now(why)) => {
-                Err(RuntimeError::Failed { operation: operation(), cause: SharedError::text(why) })
-            }
-        }
-    }
-
-    /// Returns what counts for the choice of a node, and whether a container there has the name.
-    async fn candidate(
-        &self,
-        member: &Member,
-        request: &ContainerRequest,
-        id: &ContainerId,
-    ) -> (Candidate, bool) {
-        let Member { node, engine, is_entry } = member;
-        let instance = request.labels.get(INSTANCE).and_then(|name| InstanceName::parse(name).ok());
-        let app = request.labels.get(APP).map(String::as_str);
-        let count = |instance| self.memory.count(&instance, &node.name, app);
-        let (of_app, containers) = instance.map(count).unwrap_or_default();
-        let mut candidate = Candidate {
-            name: node.name.clone(),
-            is_entry: *is_entry,
-            is_known: false,
-            is_open: false,
-            volumes: BTreeSet::new(),
-            of_app,
-            containers,
-        };
-        if node.is_down {
-            return (candidate, false);
-        }
-        let asked = async {
-            let has_name = match engine.inspect(id).await {
-                Ok(_) => true,
-                Err(RuntimeError::NotFound { .. }) => false,
-                Err(error) => return Err(error),
-            };
-            let mut volumes = BTreeSet::new();
-            for name in placement::volumes(request) {
-                if engine.has_volume(&name).await? {
-                    volumes.insert(name);
-                }
-            }
-            Ok((has_name, volumes))
-        };
-        let Ok(Ok((has_name, volumes))) = timeout(SILENCE, asked).await else {
-            return (candidate, false);
-        };
-        candidate.is_known = true;
-        candidate.is_open = node.is_ready && node.is_active;
-        candidate.volumes = volumes;
-        (candidate, has_name)
-    }
-
-    /// Copies an image to a node that lacks it from one that has it. The copy goes on if the caller
-    /// gives up.
-    ///
-    /// # Errors
-    ///
-    /// Those of a save and a load. An image that no node has is no error here: the engine says so.
-    pub(crate) async fn bring_image(
-        &self,
-        to: &DockerRuntime,
-        image: &str,
-    ) -> Result<(), RuntimeError> {
-        if to.has_image(image).await? {
-            return Ok(());
-        }
-        let (this, to, image) = (self.clone(), to.clone(), image.to_owned());
-        let copy = tokio::spawn(async move {
-            let _copying = this.copying.lock().await;
-            if to.has_image(&image).await? {
-                return Ok(());
-            }
-            for from in this.engines().await? {
-                if !matches!(from.has_image(&image).await, Ok(true)) {
-                    continue;
-                }
-                tracing::info!(image, from = from.endpoint(), to = to.endpoint(), "copying image");
-                let archive = from.save_image(&ImageId(image)).await?;
-                return Images::load(&to, archive).await;
-            }
-            Ok(())
-        });
-        copy.await.unwrap_or_else(|panicked| {
-            let operation = "copy an image".to_owned();
-            Err(RuntimeError::Failed { operation, cause: SharedError::new(panicked) })
-        })
-    }
-
-    /// Copies an image to all nodes that take containers, so that a replica of a lost node starts
-    /// at once elsewhere.
-    async fn spread_image(&self, image: &ImageId) -> Result<(), RuntimeError> {
-        for member in self.members().await? {
-            if !(member.node.is_ready && member.node.is_active) {
-                continue;
-            }
-            // The create tries again, where it matters.
-            if let Err(error) = self.bring_image(&member.engine, &image.0).await {
-                let (node, error) = (&member.node.name, chain(&error));
-                tracing::warn!(node, %image, error, "cannot copy an image");
-            }
-        }
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -375,25 +245,32 @@ impl ContainerRuntime for SwarmRuntime {
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let engine = self.engine_of(id).await?;
-        match engine.start(id).await {
-            Ok(()) => {
-                self.publish_to(&engine, id).await;
-                Ok(())
+        let deadline = Instant::now() + FORGET_LIMIT;
+        loop {
+            match engine.start(id).await {
+                Ok(()) => {
+                    self.publish_to(&engine, id).await;
+                    return Ok(());
+                }
+                Err(RuntimeError::Rejected { operation, message })
+                    if message.contains(NOT_ATTACHED) =>
+                {
+                    let address = planned_address(&engine.inspect(id).await?);
+                    address.inspect(|address| self.memory.refuse(*address));
+                    let address = address.map_or_else(String::new, |ip| format!(" {ip}"));
+                    let message = format!(
+                        "Swarm does not attach it to the network: another container, or one of a \
+                         node that is away, has its address{address}"
+                    );
+                    return Err(RuntimeError::Rejected { operation, message });
+                }
+                Err(RuntimeError::Rejected { message, .. })
+                    if message.contains(FORGOTTEN) && Instant::now() < deadline =>
+                {
+                    sleep(FORGET_PAUSE).await;
+                }
+                Err(error) => return Err(error),
             }
-            Err(RuntimeError::Rejected { operation, message })
-                if message.contains(NOT_ATTACHED) =>
-            {
-                let address = engine.inspect(id).await?;
-                let address = planned_address(&address);
-                address.inspect(|address| self.memory.refuse(*address));
-                let address = address.map_or_else(String::new, |address| format!(" {address}"));
-                let cause = format!(
-                    "Swarm does not attach it to the network; a node that is away may hold its \
-                     address{address}"
-                );
-                Err(RuntimeError::Failed { operation, cause: SharedError::text(cause) })
-            }
-            Err(error) => Err(error),
         }
     }
 
@@ -496,3 +373,8 @@ impl ContainerRuntime for SwarmRuntime {
 
 /// What an engine says, after 20 s, if Swarm does not give a container its address.
 const NOT_ATTACHED: &str = "attaching to network failed";
+/// What an engine says that still knows a former network of the same name: for a moment after the
+/// last container has left it.
+const FORGOTTEN: &str = "Could not attach to network";
+const FORGET_LIMIT: StdDuration = StdDuration::from_secs(10);
+const FORGET_PAUSE: StdDuration = StdDuration::from_millis(500);
