@@ -12,86 +12,45 @@ use dubernetes_docker::DockerRuntime;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
+use crate::memory::Reserved;
 use crate::placement::{self, Candidate, Refusal};
 use crate::runtime::{Member, SILENCE, SwarmRuntime};
 
 impl SwarmRuntime {
-    /// Chooses the node for a request.
-    pub(crate) async fn choose(&self, request: &ContainerRequest) -> Result<Member, RuntimeError> {
+    /// Chooses the node for a request, and reserves the name.
+    pub(crate) async fn choose(
+        &self,
+        request: &ContainerRequest,
+    ) -> Result<(DockerRuntime, Reserved<'_>), RuntimeError> {
         let operation = || format!("create container `{}`", request.name);
         let members = self.members().await?;
         let id = ContainerId(request.name.as_str().into());
-        let candidates =
-            join_all(members.iter().map(|member| self.candidate(member, request, &id)));
-        let mut known = Vec::new();
-        for (candidate, has_name) in candidates.await {
+        let asked = members.iter().map(|member| candidate(member, request, &id));
+        let mut candidates = Vec::new();
+        for (candidate, has_name) in join_all(asked).await {
             if has_name {
                 return Err(RuntimeError::NameTaken { name: request.name.clone() });
             }
-            known.push(candidate);
+            candidates.push(candidate);
         }
-        match placement::choose(request, &known) {
-            Ok(chosen) => {
-                let member = members.into_iter().find(|member| member.node.name == chosen.name);
-                member.ok_or_else(|| RuntimeError::NotFound {
-                    kind: "node",
-                    name: chosen.name.clone(),
-                })
-            }
-            Err(Refusal::Always(message)) => {
-                Err(RuntimeError::Rejected { operation: operation(), message })
-            }
-            Err(Refusal::Now(why)) => {
-                Err(RuntimeError::Failed { operation: operation(), cause: SharedError::text(why) })
-            }
-        }
-    }
-
-    /// Returns what counts for the choice of a node, and whether a container there has the name.
-    async fn candidate(
-        &self,
-        member: &Member,
-        request: &ContainerRequest,
-        id: &ContainerId,
-    ) -> (Candidate, bool) {
-        let Member { node, engine, is_entry } = member;
         let instance = request.labels.get(INSTANCE).and_then(|name| InstanceName::parse(name).ok());
         let app = request.labels.get(APP).map(String::as_str);
-        let count = |instance| self.memory.count(&instance, &node.name, app);
-        let (of_app, containers) = instance.map(count).unwrap_or_default();
-        let mut candidate = Candidate {
-            name: node.name.clone(),
-            is_entry: *is_entry,
-            is_known: false,
-            is_open: false,
-            volumes: BTreeSet::new(),
-            of_app,
-            containers,
+        let choose = |known: &[Candidate]| {
+            placement::choose(request, known).map(|chosen| chosen.name.clone())
         };
-        if node.is_down {
-            return (candidate, false);
-        }
-        let asked = async {
-            let has_name = match engine.inspect(id).await {
-                Ok(_) => true,
-                Err(RuntimeError::NotFound { .. }) => false,
-                Err(error) => return Err(error),
-            };
-            let mut volumes = BTreeSet::new();
-            for name in placement::volumes(request) {
-                if engine.has_volume(&name).await? {
-                    volumes.insert(name);
-                }
+        let name = &request.name;
+        let reserved = self.memory.reserve(instance.as_ref(), app, name, &mut candidates, choose);
+        let reserved = reserved.map_err(|refusal| match refusal {
+            Refusal::Always(message) => RuntimeError::Rejected { operation: operation(), message },
+            Refusal::Now(why) => {
+                RuntimeError::Failed { operation: operation(), cause: SharedError::text(why) }
             }
-            Ok((has_name, volumes))
-        };
-        let Ok(Ok((has_name, volumes))) = timeout(SILENCE, asked).await else {
-            return (candidate, false);
-        };
-        candidate.is_known = true;
-        candidate.is_open = node.is_ready && node.is_active;
-        candidate.volumes = volumes;
-        (candidate, has_name)
+        })?;
+        let reserved = reserved.ok_or_else(|| RuntimeError::NameTaken { name: name.clone() })?;
+        let member = members.into_iter().find(|member| member.node.name == reserved.node);
+        let member = member
+            .ok_or_else(|| RuntimeError::NotFound { kind: "node", name: reserved.node.clone() })?;
+        Ok((member.engine, reserved))
     }
 
     /// Copies an image to a node that lacks it from one that has it. The copy goes on if the caller
@@ -145,4 +104,46 @@ impl SwarmRuntime {
         }
         Ok(())
     }
+}
+
+/// Returns what counts for the choice of a node, and whether a container there has the name.
+async fn candidate(
+    member: &Member,
+    request: &ContainerRequest,
+    id: &ContainerId,
+) -> (Candidate, bool) {
+    let Member { node, engine, is_entry } = member;
+    let mut candidate = Candidate {
+        name: node.name.clone(),
+        is_entry: *is_entry,
+        is_known: false,
+        is_open: false,
+        volumes: BTreeSet::new(),
+        of_app: 0,
+        containers: 0,
+    };
+    if node.is_down {
+        return (candidate, false);
+    }
+    let asked = async {
+        let has_name = match engine.inspect(id).await {
+            Ok(_) => true,
+            Err(RuntimeError::NotFound { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        let mut volumes = BTreeSet::new();
+        for name in placement::volumes(request) {
+            if engine.has_volume(&name).await? {
+                volumes.insert(name);
+            }
+        }
+        Ok((has_name, volumes))
+    };
+    let Ok(Ok((has_name, volumes))) = timeout(SILENCE, asked).await else {
+        return (candidate, false);
+    };
+    candidate.is_known = true;
+    candidate.is_open = node.is_ready && node.is_active;
+    candidate.volumes = volumes;
+    (candidate, has_name)
 }

@@ -10,6 +10,8 @@ use dubernetes_core::labels::{ADDRESS, APP};
 use dubernetes_core::runtime::{Container, ContainerId, RuntimeError};
 use tokio::time::Instant;
 
+use crate::placement::Candidate;
+
 /// Label of a container that cannot move to another node.
 pub(crate) const BOUND: &str = "dubernetes.bound";
 /// How long an address is avoided with which Swarm has refused to start a container.
@@ -152,37 +154,29 @@ impl Memory {
         self.lock().lists.get(&(instance.clone(), node.to_owned())).cloned().unwrap_or_default()
     }
 
-    /// Returns how many containers of an app, and of the instance, are on a node or will be.
-    pub(crate) fn count(
+    /// Counts what is on each node or will be, lets `choose` choose the node for a new container,
+    /// and reserves its name. `None` if another call is creating one of that name. Calls choose one
+    /// after the other, so that each counts the choices of those before.
+    pub(crate) fn reserve<E>(
         &self,
-        instance: &InstanceName,
-        node: &str,
+        instance: Option<&InstanceName>,
         app: Option<&str>,
-    ) -> (usize, usize) {
-        let inner = self.lock();
-        let seen = inner.lists.get(&(instance.clone(), node.to_owned()));
-        let seen = seen.into_iter().flatten().map(|found| found.labels.get(APP));
-        let new = inner.creating.values().filter(|new| new.node == node);
-        let all: Vec<_> = seen.chain(new.map(|new| new.app.as_ref())).collect();
-        let of_app = all.iter().filter(|of| app.is_some() && of.map(String::as_str) == app);
-        (of_app.count(), all.len())
-    }
-
-    /// Reserves a name for a container that is created on the node that `choose` returns; `None`
-    /// if another call is creating one of that name.
-    pub(crate) fn reserve(
-        &self,
         name: &str,
-        app: Option<&str>,
-        node: &str,
-    ) -> Option<Reserved<'_>> {
+        nodes: &mut [Candidate],
+        choose: impl FnOnce(&[Candidate]) -> Result<String, E>,
+    ) -> Result<Option<Reserved<'_>>, E> {
         let mut inner = self.lock();
         if inner.creating.get(name).is_some_and(|creating| !creating.is_done) {
-            return None;
+            return Ok(None);
         }
-        let (node, app, since) = (node.to_owned(), app.map(str::to_owned), Instant::now());
-        inner.creating.insert(name.to_owned(), Creating { node, app, since, is_done: false });
-        Some(Reserved { memory: self, name: name.to_owned() })
+        for node in &mut *nodes {
+            (node.of_app, node.containers) = inner.count(instance, &node.name, app);
+        }
+        let node = choose(nodes)?;
+        let (app, since) = (app.map(str::to_owned), Instant::now());
+        let creating = Creating { node: node.clone(), app, since, is_done: false };
+        inner.creating.insert(name.to_owned(), creating);
+        Ok(Some(Reserved { memory: self, name: name.to_owned(), node }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -192,6 +186,21 @@ impl Memory {
 }
 
 impl Inner {
+    /// Returns how many containers of an app, and of the instance, are on a node or will be.
+    fn count(
+        &self,
+        instance: Option<&InstanceName>,
+        node: &str,
+        app: Option<&str>,
+    ) -> (usize, usize) {
+        let seen = instance.and_then(|of| self.lists.get(&(of.clone(), node.to_owned())));
+        let seen = seen.into_iter().flatten().map(|found| found.labels.get(APP));
+        let new = self.creating.values().filter(|new| new.node == node);
+        let all: Vec<_> = seen.chain(new.map(|new| new.app.as_ref())).collect();
+        let of_app = all.iter().filter(|of| app.is_some() && of.map(String::as_str) == app);
+        (of_app.count(), all.len())
+    }
+
     /// Drops what a list has shown, and what is too old.
     fn forget(&mut self) {
         let listed: BTreeSet<_> = self.lists.values().flatten().map(|found| &found.name).collect();
@@ -211,6 +220,8 @@ impl Inner {
 pub(crate) struct Reserved<'a> {
     memory: &'a Memory,
     name: String,
+    /// The node that was chosen.
+    pub(crate) node: String,
 }
 
 impl Reserved<'_> {
@@ -219,8 +230,7 @@ impl Reserved<'_> {
         let mut inner = self.memory.lock();
         if let Some(creating) = inner.creating.get_mut(&self.name) {
             creating.is_done = true;
-            let node = creating.node.clone();
-            inner.places.insert(id.clone(), node);
+            inner.places.insert(id.clone(), self.node.clone());
         }
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration as StdDuration;
 use async_trait::async_trait;
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::error::chain;
-use dubernetes_core::labels::APP;
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, Files, ImageId,
     Images, Logs, Networks, Nodes, OpenPorts, Owner, Process, PullProgress, RuntimeError,
@@ -227,18 +226,13 @@ impl ContainerRuntime for SwarmRuntime {
     }
 
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
-        let member = self.choose(request).await?;
-        let app = request.labels.get(APP).map(String::as_str);
-        let reserved = self.memory.reserve(&request.name, app, &member.node.name);
-        let Some(reserved) = reserved else {
-            return Err(RuntimeError::NameTaken { name: request.name.clone() });
-        };
-        self.bring_image(&member.engine, &request.image).await?;
+        let (engine, reserved) = self.choose(request).await?;
+        self.bring_image(&engine, &request.image).await?;
         let mut request = request.clone();
         if placement::is_bound(&request) {
             request.labels.insert(BOUND.to_owned(), "true".to_owned());
         }
-        let id = member.engine.create(&request).await?;
+        let id = engine.create(&request).await?;
         reserved.created(&id);
         Ok(id)
     }

@@ -97,21 +97,25 @@ async fn containers_in_creation_count_and_their_names_are_taken() {
     let memory = Memory::default();
     let instance = InstanceName::default();
     two_nodes(&memory);
-    let count = |node: &str| memory.count(&instance, node, Some("web"));
+    let count = |node: &str| memory.lock().count(Some(&instance), node, Some("web"));
+    let reserve = |name: &str, app: Option<&str>, node: &str| {
+        let choose = |_: &[Candidate]| Ok::<_, ()>(node.to_owned());
+        memory.reserve(Some(&instance), app, name, &mut [], choose).unwrap()
+    };
     assert_eq!((count("a"), count("b"), count("c")), ((2, 2), (1, 1), (0, 0)));
-    let first = memory.reserve("web-4", Some("web"), "c").unwrap();
-    assert!(memory.reserve("web-4", Some("web"), "a").is_none());
+    let first = reserve("web-4", Some("web"), "c").unwrap();
+    assert!(reserve("web-4", Some("web"), "a").is_none());
     assert_eq!(count("c"), (1, 1));
     drop(first);
     assert_eq!(count("c"), (0, 0), "it failed");
     let id = ContainerId("id-web-4".into());
-    memory.reserve("web-4", Some("web"), "c").unwrap().created(&id);
+    reserve("web-4", Some("web"), "c").unwrap().created(&id);
     assert_eq!(count("c"), (1, 1));
     assert_eq!(memory.place(&id).as_deref(), Some("c"));
     let listed = asked("c", Answer::Listed(vec![container("web-4", 19)]));
     let _ = merge(&memory, vec![listed]);
     assert_eq!(count("c"), (1, 1), "it is not counted twice");
-    memory.reserve("web-5", None, "c").unwrap().created(&id);
+    reserve("web-5", None, "c").unwrap().created(&id);
     tokio::time::advance(CREATED_FOR).await;
     let _ = merge(&memory, Vec::new());
     assert_eq!(count("c"), (0, 0), "it was removed before any list");
