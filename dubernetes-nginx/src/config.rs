@@ -104,6 +104,9 @@ pub struct RenderContext {
     pub address: Ipv4Addr,
     /// Gateway of the network: the orchestrator's address as the private listener sees it.
     pub gateway: Ipv4Addr,
+    /// Whether requests from outside arrive at any address of the container, as on a network that
+    /// spans hosts. Then an app whose connections are not HTTP cannot have their port.
+    pub any_address: bool,
     /// Version of nginx. While it is unknown, only directives that every version accepts are
     /// written.
     pub version: Option<Version>,
@@ -344,7 +347,7 @@ fn main_file(
 
 /// Returns the socket for requests from outside. Names may have the same port on other addresses.
 fn http_socket(context: &RenderContext) -> Token<'static> {
-    Socket((context.address, HTTP_PORT).into())
+    Socket((context.outside_address(), HTTP_PORT).into())
 }
 
 fn client_settings(conf: &mut Conf, context: &RenderContext) -> Result<(), IllegalToken> {

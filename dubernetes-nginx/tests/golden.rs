@@ -49,6 +49,7 @@ fn context(version: Option<Version>) -> RenderContext {
     RenderContext {
         address: Ipv4Addr::new(10, 89, 0, 2),
         gateway: Ipv4Addr::new(10, 89, 0, 1),
+        any_address: false,
         version,
         features: Features::default(),
         keepalive_window: Duration::from_secs(1),

@@ -6,6 +6,8 @@
 
 use ipnet::IpNet;
 
+use std::net::Ipv4Addr;
+
 use super::{RenderContext, http_socket};
 use crate::directive::Token::{Network, Pattern, Text, Word};
 use crate::directive::{Conf, IllegalToken, Token};
@@ -112,6 +114,13 @@ impl Proxies {
         conf.words("real_ip_header", &[source])?;
         conf.words("real_ip_recursive", &["on"])?;
         Ok(conf.finish())
+    }
+}
+
+impl RenderContext {
+    /// Returns where requests from outside arrive.
+    pub(super) fn outside_address(&self) -> Ipv4Addr {
+        if self.any_address { Ipv4Addr::UNSPECIFIED } else { self.address }
     }
 }
 

@@ -109,5 +109,5 @@ pub(super) fn write_https(
 }
 
 fn https_socket(context: &RenderContext) -> Token<'static> {
-    Socket((context.address, HTTPS_PORT).into())
+    Socket((context.outside_address(), HTTPS_PORT).into())
 }
