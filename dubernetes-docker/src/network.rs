@@ -4,6 +4,7 @@
 //! that were created at the same time the older is used.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bollard::models::Network as DockerNetwork;
 use bollard::query_parameters::{ListNetworksOptions, ListNetworksOptionsBuilder};
@@ -13,6 +14,7 @@ use dubernetes_core::labels;
 use dubernetes_core::runtime::{Network, Owner, RuntimeError};
 use ipnet::Ipv4Net;
 use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, sleep};
 
 use crate::engine::{Engine, READ, WRITE};
 use crate::error::{CallError, unreadable};
@@ -30,6 +32,10 @@ const PREFIX: u8 = 22;
 const SIZE: u32 = 1024;
 /// Maximum number of subnets to try. An engine that refuses this many has another reason.
 const MAX_TRIES: usize = 64;
+
+/// How long a swarm may take to give a new network its subnet.
+const ALLOCATION: Duration = Duration::from_secs(5);
+const ALLOCATION_PAUSE: Duration = Duration::from_millis(100);
 
 /// The call that finds networks, for errors.
 const LIST: &str = "list networks";
@@ -60,8 +66,18 @@ async fn find_for_owner(
     instance: &InstanceName,
     owner: Option<&Owner>,
 ) -> Result<Option<Network>, RuntimeError> {
-    let Some(found) = find_all(engine, instance).await?.into_iter().next() else {
-        return Ok(None);
+    let deadline = Instant::now() + ALLOCATION;
+    let found = loop {
+        let Some(found) = find_all(engine, instance).await?.into_iter().next() else {
+            return Ok(None);
+        };
+        // A swarm gives a new network its subnet a moment later.
+        let is_new = engine.has_overlay.load(Ordering::Relaxed)
+            && from_docker::parse_network(found.clone()).is_err();
+        if !is_new || Instant::now() >= deadline {
+            break found;
+        }
+        sleep(ALLOCATION_PAUSE).await;
     };
     if let (Some(labels), Some(owner)) = (&found.labels, owner) {
         check_labels(instance, labels, owner)?;

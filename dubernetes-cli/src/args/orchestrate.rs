@@ -269,6 +269,13 @@ impl IngressArgs {
                  `--default-tls`",
             ));
         }
+        if self.runtime == RuntimeKind::Swarm && self.trusted_proxies.includes_host_gateway() {
+            let what = "`host-gateway` is not known with `--runtime swarm`";
+            return Err(CliError::with_exit(USAGE, what).help(
+                "name the address with which the proxy's requests arrive: that of \
+                 `docker_gwbridge`, as `ip address` prints it",
+            ));
+        }
         if !self.proxy_protocol || !self.trusted_proxies.is_empty() {
             return Ok(());
         }
