@@ -276,7 +276,8 @@ fn help_for(problem: &Problem) -> Option<String> {
         return Some("use another host or path in `access`, or another port in `ports`".to_owned());
     }
     if problem.is(ProblemKind::SwitchedOff) {
-        let help = "start `dubernetes serve` with `--access-log`, or DUBERNETES_ACCESS_LOG=true";
+        let help = "start `dubernetes serve` with the ingress nginx and `--access-log`, or \
+                    DUBERNETES_ACCESS_LOG=true";
         return Some(help.to_owned());
     }
     let revisions = problem.extra.get("revisions")?.as_array()?;

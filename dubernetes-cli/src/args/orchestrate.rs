@@ -105,7 +105,7 @@ pub(crate) struct IngressArgs {
         env = "DUBERNETES_KEEPALIVE_WINDOW",
         hide_env_values = true,
         value_name = "TIME",
-        default_value = "1s",
+        default_value_t = KEEPALIVE_WINDOW,
         value_parser = keepalive_window
     )]
     pub(crate) keepalive_window: Duration,
@@ -135,7 +135,8 @@ pub(crate) struct IngressArgs {
         action = ArgAction::Set
     )]
     pub(crate) proxy_protocol: bool,
-    /// Log requests to apps, for `logs --access`. The log is in memory: usually 16 MB, at most 64.
+    /// Log requests to apps, for `logs --access`, which the ingress nginx offers. The log is in
+    /// memory: usually 16 MB, at most 64.
     #[arg(
         long,
         env = "DUBERNETES_ACCESS_LOG",
@@ -200,6 +201,9 @@ pub(crate) struct IngressArgs {
 /// The default image of the ingress.
 const INGRESS_IMAGE: &str = "nginx:stable-alpine";
 
+/// The default of the keep-alive window.
+const KEEPALIVE_WINDOW: Duration = Duration::from_secs(1);
+
 /// What replicas are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RuntimeKind {
@@ -249,6 +253,9 @@ impl IngressArgs {
             ("--https-port", self.https_port.is_some(), of_nginx),
             ("--trusted-proxies", !self.trusted_proxies.is_empty(), of_nginx),
             ("--ingress-image", self.ingress_image != INGRESS_IMAGE, of_nginx),
+            ("--keepalive-window", self.keepalive_window != KEEPALIVE_WINDOW, of_nginx),
+            ("--acme-contact", self.acme_contact.is_some(), of_nginx),
+            ("--acme-root", self.acme_root.is_some(), of_nginx),
         ];
         for (flag, is_set, (is_missing, needed)) in settings {
             if is_set && is_missing {
