@@ -111,10 +111,11 @@ fn replicas_spread_and_survive_update_lost_node_and_drain() {
         let tally = load.stop().await;
         let lost = tally.cut_posts(&[(killed, replaced)]);
         print_line(&format!(
-            "node lost: {} of {} requests failed, replaced after {:.1?}",
+            "node lost: {} of {} requests failed, replaced after {:.1?}, slowest {:.1?}",
             tally.failed,
             tally.sent,
-            replaced - killed
+            replaced - killed,
+            tally.latency_quantile(1000)
         ));
         assert!(lost <= 10, "more than those in progress: {tally:?}");
         tally.assert_no_failures_except(400, &[(killed, replaced)]);
@@ -131,12 +132,42 @@ fn replicas_spread_and_survive_update_lost_node_and_drain() {
         load.stop().await.assert_no_failures(100);
 
         let load = Load::start(s.port, "web.test", "web", 200);
-        swarm.docker(1, &["node", "update", "--availability", "drain", &swarm.name(2)]);
-        wait_for_spread(s, &swarm, "the drained node is empty", |c| c[0] + c[2] == 6).await;
+        load.wait_for_requests(100).await;
+        let cut = load.elapsed();
+        swarm.set_link(2, "down");
+        eventually("replicas are replaced", LONG, async || {
+            let counts: Vec<_> = swarm.replicas("web").iter().map(Vec::len).collect();
+            let apps = s.run(&["get", "apps"]).await.stdout;
+            let is_done = counts[0] + counts[2] == 6 && counts[1] > 0 && apps.contains("6/6");
+            ensure(is_done, format!("{counts:?}\n{apps}"))
+        })
+        .await;
+        let nodes = s.run(&["get", "nodes"]).await.assert_success().stdout;
+        assert!(nodes.contains("NotReady"), "{nodes}");
+        let replaced = load.elapsed();
+        swarm.set_link(2, "up");
+        wait_for_spread(s, &swarm, "no surplus is left", |c| c[0] + c[2] == 6 && c[1] == 0).await;
+        let tally = load.stop().await;
+        print_line(&format!(
+            "node cut off: {} of {} requests failed, replaced after {:.1?}, slowest {:.1?}",
+            tally.failed,
+            tally.sent,
+            replaced - cut,
+            tally.latency_quantile(1000)
+        ));
+        assert!(
+            tally.cut_posts(&[(cut, replaced)]) <= 10,
+            "more than those in progress: {tally:?}"
+        );
+        tally.assert_no_failures_except(400, &[(cut, replaced)]);
+
+        let load = Load::start(s.port, "web.test", "web", 200);
+        swarm.docker(1, &["node", "update", "--availability", "drain", &swarm.name(3)]);
+        wait_for_spread(s, &swarm, "the drained node is empty", |c| c[0] + c[1] == 6).await;
         load.wait_for_requests(50).await;
         load.stop().await.assert_no_failures(200);
 
-        s.run(&["down", "--yes"]).await.assert_success();
+        let _ = s.run(&["down", "--yes"]).await.assert_success();
         for number in 1..=3 {
             assert_eq!(swarm.docker(number, &["ps", "-aq"]), "", "machine {number}");
             let networks = swarm.docker(number, &["network", "ls", "--format", "{{.Name}}"]);
