@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{IngressArgs, IngressKind};
 use crate::journal::DecisionJournal;
+use crate::node_tunnel::NodeTunnels;
 use crate::report::{self, CliError, Result};
 use crate::settings::Settings;
 use crate::version::VERSION;
@@ -211,7 +212,7 @@ impl Adapters {
         // The open store has created the folder.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         let owner = Owner { id: store.id().to_owned(), folder: folder.display().to_string() };
-        let engine = args.runtime.open(&settings.instance, args, &folder, owner)?;
+        let engine = args.runtime.open(settings, args, &folder, owner)?;
         let (ingress, issuer) = args.ingress().open(settings, args, &engine)?;
         Ok(Self { store, engine, ingress, issuer, approver: None })
     }
@@ -254,7 +255,7 @@ impl Adapters {
         socket: ApiSocket,
     ) -> RunningOrchestrator {
         let Self { store, engine, ingress, issuer, approver } = self;
-        let Engine { runtime, dialer, endpoint, owner } = engine;
+        let Engine { runtime, dialer, endpoint, owner, tunnels } = engine;
         let desired: Arc<dyn Store> = Arc::<dyn OwnedStore>::clone(&store);
         let mut builder = Orchestrator::builder(settings.instance.clone())
             .runtime(Arc::clone(&runtime))
@@ -305,6 +306,7 @@ impl Adapters {
             info,
         };
         RunningOrchestrator {
+            _tunnels: tunnels,
             store,
             controller: tokio::spawn(orchestrator.run(stop.clone())),
             server: tokio::spawn(serve_unix(socket.listener, router(state), stop.clone())),
@@ -379,6 +381,8 @@ async fn watch_place(store: Arc<dyn OwnedStore>, stop: CancellationToken) {
 /// A running orchestrator.
 #[derive(Debug)]
 pub(crate) struct RunningOrchestrator {
+    /// Connections to other machines.
+    _tunnels: Option<NodeTunnels>,
     store: Arc<dyn OwnedStore>,
     controller: JoinHandle<()>,
     server: JoinHandle<std::io::Result<()>>,

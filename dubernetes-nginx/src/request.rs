@@ -20,6 +20,10 @@ use crate::proxy::{
 const ANY_HTTP_PORT: u16 = 10_180;
 const ANY_HTTPS_PORT: u16 = 10_143;
 
+/// A host that is cut off answers nothing, also to requests over connections that it has. The kernel
+/// gives them up after 13 s then, not 15 min, and another replica answers those that may be repeated.
+const LOST_HOST: (&str, &str) = ("net.ipv4.tcp_retries2", "5");
+
 /// Returns the ports inside the container that are published, for HTTP and HTTPS.
 pub(crate) fn outside_ports(any_address: bool) -> (u16, u16) {
     if any_address { (ANY_HTTP_PORT, ANY_HTTPS_PORT) } else { (HTTP_PORT, HTTPS_PORT) }
@@ -65,7 +69,10 @@ impl Nginx {
                 .collect(),
             // nginx answers requests in flight before it exits.
             stop_signal: Some(Signal::SigQuit),
-            sysctls: SYSCTLS.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            sysctls: { SYSCTLS.into_iter() }
+                .chain(self.any_address().then_some(LOST_HOST))
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
             ..ContainerRequest::new(ingress_name(instance), image)
         }
     }

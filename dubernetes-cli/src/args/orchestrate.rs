@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, ValueEnum, value_parser};
 use dubernetes_core::app::{Duration, ImageRef, IssuedTls, Permissions};
 use dubernetes_core::ingress::{TrustedProxies, UrlPorts};
 
+use super::node::NodeAddress;
 use super::shared::{FileArgs, ProgressStyle};
 use crate::report::{CliError, Result, USAGE};
 use crate::wiring::parse_acme_directory;
@@ -152,9 +153,9 @@ pub(crate) struct IngressArgs {
     /// Container engine; defaults to DOCKER_HOST, else to the engine's usual socket.
     #[arg(long, env = "DUBERNETES_ENGINE", hide_env_values = true, value_name = "URL")]
     pub(crate) engine: Option<String>,
-    /// Engines of other nodes of the swarm, for `--runtime swarm`: names as `docker node ls` prints
-    /// them, each with a socket on this machine, such as `worker-1=unix:///run/worker-1.sock`. Nodes
-    /// without one get no containers.
+    /// Engine of another node of the swarm, for `--runtime swarm`: its name as `docker node ls`
+    /// prints it, and where it is, such as `worker-1=ssh://root@10.0.0.7`, or a socket of this
+    /// machine, `worker-1=unix:///PATH`. A node without one gets no containers.
     #[arg(
         long = "node",
         env = "DUBERNETES_NODES",
@@ -291,33 +292,6 @@ impl IngressArgs {
             "name the proxy that sends it with `serve --trusted-proxies` or \
              DUBERNETES_TRUSTED_PROXIES, or omit `--proxy-protocol`",
         ))
-    }
-}
-
-/// A node of a swarm, and the socket of its engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NodeAddress {
-    /// Its name.
-    pub(crate) name: String,
-    /// Such as `unix:///run/worker-1.sock`.
-    pub(crate) host: String,
-}
-
-impl NodeAddress {
-    /// Parses `NAME=unix:///PATH`.
-    ///
-    /// # Errors
-    ///
-    /// Says what was expected.
-    fn parse(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('=');
-        let is_socket = |host: &str| host.starts_with("unix:///") || host.starts_with('/');
-        match parts.filter(|(name, host)| !name.is_empty() && is_socket(host)) {
-            Some((name, host)) => Ok(Self { name: name.to_owned(), host: host.to_owned() }),
-            None => Err("expected a name and a socket, such as \
-                         `worker-1=unix:///run/worker-1.sock`"
-                .to_owned()),
-        }
     }
 }
 
@@ -466,16 +440,6 @@ pub(crate) struct CompletionArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn node_is_a_name_and_a_socket() {
-        let node = NodeAddress::parse("w1=unix:///run/w1.sock").unwrap();
-        assert_eq!((node.name.as_str(), node.host.as_str()), ("w1", "unix:///run/w1.sock"));
-        assert!(NodeAddress::parse("w1=/run/w1.sock").is_ok());
-        for text in ["", "w1", "=unix:///a", "w1=ssh://box", "w1=tcp://box:2375"] {
-            assert!(NodeAddress::parse(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn bind_addresses_are_a_list_of_both_families() {

@@ -24,7 +24,9 @@ use dubernetes_swarm::{EntryConnector, SwarmRuntime};
 use dubernetes_tls::{AcmeSettings, TlsIssuer};
 use jiff::Timestamp;
 
-use crate::args::{IngressArgs, IngressKind, RuntimeKind};
+use crate::args::{IngressArgs, IngressKind, NodeAddress, RuntimeKind};
+use crate::host::Host;
+use crate::node_tunnel::NodeTunnels;
 use crate::report::{CliError, Result, USAGE};
 use crate::settings::Settings;
 use crate::state_dir;
@@ -50,6 +52,8 @@ pub(super) struct Engine {
     pub(super) endpoint: String,
     /// The state that claims the instance on the engine.
     pub(super) owner: Owner,
+    /// Connections to other machines.
+    pub(super) tunnels: Option<NodeTunnels>,
 }
 
 /// Where the processes of this machine are, in the place of an engine's endpoint.
@@ -60,13 +64,14 @@ impl RuntimeKind {
     /// engine.
     pub(super) fn open(
         self,
-        instance: &InstanceName,
+        settings: &Settings,
         args: &IngressArgs,
         state_dir: &Path,
         owner: Owner,
     ) -> Result<Engine> {
         let endpoint = self.endpoint(args)?;
         let mut dialer = TcpDialer::default();
+        let mut tunnels: Option<NodeTunnels> = None;
         let local = || -> Result<DockerRuntime> {
             let runtime = docker_runtime(args)?.with_state_dir(state_dir);
             Ok(match args.allow.allow(Permission::HostPaths) {
@@ -78,13 +83,24 @@ impl RuntimeKind {
             Self::Docker => Arc::new(local()?),
             Self::Swarm => {
                 let mut swarm = SwarmRuntime::new(local()?);
-                for node in &args.nodes {
-                    let connected = swarm.with_node(&node.name, &node.host);
+                for NodeAddress { name, host } in &args.nodes {
+                    let socket = match host {
+                        Host::Ssh(host) => {
+                            if tunnels.is_none() {
+                                tunnels = Some(NodeTunnels::new(&settings.ssh)?);
+                            }
+                            tunnels.as_mut().map(|tunnels| tunnels.open(name, host.clone()))
+                        }
+                        Host::Unix(socket) => Some(socket.clone()),
+                        Host::Http(_) => None,
+                    };
+                    let Some(socket) = socket else { continue };
+                    let connected = swarm.with_node(name, &socket.to_string_lossy());
                     swarm = connected.map_err(|error| {
                         CliError::with_source("cannot use the engine of a node", &error)
                     })?;
                 }
-                dialer = TcpDialer::through(EntryConnector::new(&swarm, instance.clone()));
+                dialer = TcpDialer::through(EntryConnector::new(&swarm, settings.instance.clone()));
                 Arc::new(swarm)
             }
             Self::Process => {
@@ -94,7 +110,7 @@ impl RuntimeKind {
                 })?)
             }
         };
-        Ok(Engine { runtime, dialer: Arc::new(dialer), endpoint, owner })
+        Ok(Engine { runtime, dialer: Arc::new(dialer), endpoint, owner, tunnels })
     }
 
     /// Returns whether an engine has anything of the instance.
