@@ -20,8 +20,9 @@ use crate::proxy::{
 const ANY_HTTP_PORT: u16 = 10_180;
 const ANY_HTTPS_PORT: u16 = 10_143;
 
-/// A host that is cut off answers nothing, also to requests over connections that it has. The kernel
-/// gives them up after 13 s then, not 15 min, and another replica answers those that may be repeated.
+/// A host that is cut off answers nothing, also to requests over connections that it has. The
+/// kernel gives them up after 13 s then, not 15 min, and another replica answers those that may be
+/// repeated.
 const LOST_HOST: (&str, &str) = ("net.ipv4.tcp_retries2", "5");
 
 /// Returns the ports inside the container that are published, for HTTP and HTTPS.

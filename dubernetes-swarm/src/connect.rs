@@ -26,8 +26,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// How long a process is believed to be the one whose network is entered.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Connects from the network of the ingress's container, which needs the rights of root on the entry
-/// node. While that does not run, from that of another container of the instance there.
+/// Connects from the network of the ingress's container, which needs the rights of root on the
+/// entry node. While that does not run, from that of another container of the instance there.
 #[derive(Debug)]
 pub struct EntryConnector {
     engine: DockerRuntime,

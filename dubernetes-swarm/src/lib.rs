@@ -16,10 +16,10 @@
 //! # What Swarm does, and what this crate does
 //!
 //! Swarm knows the nodes and whether they live, and gives containers of all nodes one network with
-//! addresses that are unique on it. Containers are ordinary ones of each node's own engine, attached
-//! to that network: a service of Swarm has no address of our choice, no files, and no commands from
-//! outside. So every promise of the Docker runtime holds on each node. This crate decides where a
-//! container goes (`placement`), and what a node that is away means (`memory`):
+//! addresses that are unique on it. Containers are ordinary ones of each node's own engine,
+//! attached to that network: a service of Swarm has no address of our choice, no files, and no
+//! commands from outside. So every promise of the Docker runtime holds on each node. This crate
+//! decides where a container goes (`placement`), and what a node that is away means (`memory`):
 //!
 //! - A node that does not answer, and that Swarm has not given up, is *unknown*: what was last seen
 //!   on it counts.

@@ -1,9 +1,9 @@
 //! Names of apps in containers of other nodes than the entry node.
 //!
 //! The addresses of names are taken by the ingress's container alone, so only its own node finds
-//! them on the network. Elsewhere a container gets a route to them, and the names in its hosts file,
-//! by a short helper that shares its network: the engine of the node is all that this needs, and
-//! the container runs no program for it.
+//! them on the network. Elsewhere a container gets a route to them, and the names in its hosts
+//! file, by a short helper that shares its network: the engine of the node is all that this needs,
+//! and the container runs no program for it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

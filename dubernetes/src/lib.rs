@@ -9,8 +9,8 @@
 //! ```
 //!
 //! This crate re-exports the crates that a program needs to embed an orchestrator; the adapters
-//! are behind the features `docker`, `swarm`, `process`, `sqlite`, `nginx`, `proxy` and
-//! `tls` (or `full`).
+//! are behind the features `docker`, `swarm`, `process`, `sqlite`, `nginx`, `proxy` and `tls` (or
+//! `full`).
 //!
 //! | To … | read |
 //! |---|---|

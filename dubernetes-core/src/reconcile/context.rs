@@ -40,8 +40,8 @@ pub(super) struct Context<'a> {
 /// Everything that is observed of one app.
 #[derive(Debug, Default)]
 pub(super) struct Observed<'a> {
-    /// In the order of ordinal, revision, readiness, restarts, creation and id: of those in one slot
-    /// the last one is the one to keep.
+    /// In the order of ordinal, revision, readiness, restarts, creation and id: of those in one
+    /// slot the last one is the one to keep.
     pub(super) replicas: Vec<&'a ObservedReplica>,
     /// In the order of revision and id.
     pub(super) pre_deploys: Vec<&'a ObservedPreDeploy>,
