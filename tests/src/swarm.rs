@@ -59,8 +59,8 @@ impl Swarm {
         Some(swarm)
     }
 
-    /// Creates the bridge, in a namespace of its own, and a namespace for each machine. This process
-    /// is on the bridge as well.
+    /// Creates the bridge, in a namespace of its own, and a namespace for each machine. This
+    /// process is on the bridge as well.
     fn connect_machines(&self, machines: usize) {
         let bridge = self.name(0);
         ip(&format!("netns add {bridge}"));
@@ -155,7 +155,8 @@ impl Swarm {
         let _ = machine.wait().unwrap();
     }
 
-    /// Cuts a machine off the network, or connects it again. Its engine still answers on its socket.
+    /// Cuts a machine off the network, or connects it again. Its engine still answers on its
+    /// socket.
     pub fn set_link(&self, number: usize, state: &str) {
         ip(&format!("-n {} link set {} {state}", self.name(0), self.name(number)));
     }

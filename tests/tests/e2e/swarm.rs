@@ -15,6 +15,7 @@ use dubernetes_testkit::contract::run_all;
 use dubernetes_tests::checks::ensure;
 use dubernetes_tests::load::{Load, print_line};
 use dubernetes_tests::manifest::{BUSYBOX, WHOAMI};
+use dubernetes_tests::sshd::Sshd;
 use dubernetes_tests::swarm::Swarm;
 use dubernetes_tests::{Scenario, busybox, e2e, eventually, whoami};
 
@@ -194,5 +195,35 @@ fn apps_of_all_nodes_find_each_other_by_name() {
             })
             .await;
         }
+    });
+}
+
+#[test]
+fn engines_are_reached_over_ssh_and_again_after_a_cut() {
+    e2e!().run(async |s| {
+        let Some(sshd) = Sshd::start(s).await else { return };
+        let test = "engines_are_reached_over_ssh_and_again_after_a_cut";
+        let Some(swarm) = Swarm::start(test, 2, &[WHOAMI, s.ingress_image()]) else { return };
+        let socket = swarm.host(2);
+        let socket = socket.strip_prefix("unix://").unwrap();
+        let node = format!("{}=ssh://server{socket}", swarm.name(2));
+        let mut settings = swarm.settings();
+        settings.retain(|(name, _)| *name != "DUBERNETES_NODES");
+        settings.extend([("DUBERNETES_NODES", node), ("DUBERNETES_SSH", sshd.client())]);
+        let settings: Vec<_> =
+            settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        s.serve_with(&settings).await;
+        s.apply(&whoami("web", 4).host("web.test")).await;
+        assert_eq!(swarm.replicas("web").iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+
+        sshd.cut();
+        swarm.docker(2, &["kill", &swarm.replicas("web")[1][0]]);
+        eventually("the killed replica is replaced", LONG, async || {
+            let counts: Vec<_> = swarm.replicas("web").iter().map(Vec::len).collect();
+            let apps = s.run(&["get", "apps"]).await.stdout;
+            ensure(counts == [2, 2] && apps.contains("4/4"), format!("{counts:?}\n{apps}"))
+        })
+        .await;
+        assert!(sshd.connections() >= 2, "it has connected again");
     });
 }
