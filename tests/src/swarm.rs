@@ -183,7 +183,7 @@ impl Swarm {
         vec![
             ("DUBERNETES_RUNTIME", "swarm".to_owned()),
             ("DUBERNETES_ENGINE", self.host(1)),
-            ("DUBERNETES_NODES", nodes.collect::<Vec<_>>().join(",")),
+            ("DUBERNETES_NODE", nodes.collect::<Vec<_>>().join(",")),
             ("DUBERNETES_HTTP_BIND", self.address(1)),
         ]
     }

@@ -158,7 +158,7 @@ pub(crate) struct IngressArgs {
     /// machine, `worker-1=unix:///PATH`. A node without one gets no containers.
     #[arg(
         long = "node",
-        env = "DUBERNETES_NODES",
+        env = "DUBERNETES_NODE",
         hide_env_values = true,
         value_name = "NAME=URL",
         value_delimiter = ',',

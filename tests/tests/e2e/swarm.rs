@@ -208,8 +208,8 @@ fn engines_are_reached_over_ssh_and_again_after_a_cut() {
         let socket = socket.strip_prefix("unix://").unwrap();
         let node = format!("{}=ssh://server{socket}", swarm.name(2));
         let mut settings = swarm.settings();
-        settings.retain(|(name, _)| *name != "DUBERNETES_NODES");
-        settings.extend([("DUBERNETES_NODES", node), ("DUBERNETES_SSH", sshd.client())]);
+        settings.retain(|(name, _)| *name != "DUBERNETES_NODE");
+        settings.extend([("DUBERNETES_NODE", node), ("DUBERNETES_SSH", sshd.client())]);
         let settings: Vec<_> =
             settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         s.serve_with(&settings).await;
