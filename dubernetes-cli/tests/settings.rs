@@ -42,6 +42,10 @@ fn run(folder: &Path, words: &[&str], key: &str, sources: Sources<'_>) -> Output
     if let Some(value) = sources.variable {
         command.env(format!("DUBERNETES_{}", key.to_uppercase()), value);
     }
+    if key == "node" {
+        // Without it, nodes would be refused.
+        command.env("DUBERNETES_RUNTIME", "swarm");
+    }
     command.args(words);
     if let Some(value) = sources.flag {
         command.arg(format!("--{}", key.replace('_', "-"))).arg(value);

@@ -1,6 +1,8 @@
 //! What a runtime over several engines needs of each: the nodes of the swarm, and what an engine
 //! has.
 
+use std::sync::Arc;
+
 use bollard::models::{
     ContainerCreateBody, HostConfig, Node, NodeSpecAvailabilityEnum as Availability, NodeState,
 };
@@ -76,7 +78,7 @@ impl DockerRuntime {
     pub fn node_changes(&self) -> Result<RuntimeStream<Timestamp>, RuntimeError> {
         let filters = [("type".to_owned(), vec!["node".to_owned()])];
         let options = EventsOptionsBuilder::default().filters(&filters.into()).build();
-        let engine = self.engine.clone();
+        let engine = Arc::clone(&self.engine);
         let events = self.engine.docker()?.events(Some(options)).map(move |event| match event {
             Ok(_) => Ok(Timestamp::now()),
             Err(error) => Err(engine.call_error("stream nodes", error).into_runtime_error()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dubernetes_core::app::InstanceName;
+use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
 use dubernetes_core::error::{SharedError, chain};
 use dubernetes_core::labels::{APP, INSTANCE};
 use dubernetes_core::runtime::{
@@ -51,6 +51,19 @@ impl SwarmRuntime {
         let member = member
             .ok_or_else(|| RuntimeError::NotFound { kind: "node", name: reserved.node.clone() })?;
         Ok((member.engine, reserved))
+    }
+
+    /// Returns the id of an image that a node has.
+    pub(crate) async fn find_image(
+        &self,
+        image: &ImageRef,
+    ) -> Result<Option<ImageId>, RuntimeError> {
+        for engine in self.engines().await? {
+            if let Ok(id) = engine.resolve(image, PullPolicy::Never).await {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// Copies an image to a node that lacks it from one that has it. The copy goes on if the caller

@@ -190,22 +190,14 @@ impl ContainerRuntime for SwarmRuntime {
     }
 
     async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
-        let mut resolved = self.manager.resolve(image, PullPolicy::Never).await;
-        if resolved.is_err() || policy == PullPolicy::Always {
-            let mut others = Vec::new();
-            if policy != PullPolicy::Always {
-                others = self.engines().await?;
-            }
-            for engine in others.into_iter().skip(1) {
-                if resolved.is_err() {
-                    resolved = engine.resolve(image, PullPolicy::Never).await;
-                }
-            }
-            if resolved.is_err() || policy == PullPolicy::Always {
-                resolved = self.manager.resolve(image, policy).await;
-            }
-        }
-        let id = resolved?;
+        let found = match policy {
+            PullPolicy::Always => None,
+            PullPolicy::Missing | PullPolicy::Never => self.find_image(image).await?,
+        };
+        let id = match found {
+            Some(id) => id,
+            None => self.manager.resolve(image, policy).await?,
+        };
         self.spread_image(&id).await?;
         Ok(id)
     }
@@ -288,7 +280,9 @@ impl ContainerRuntime for SwarmRuntime {
     }
 
     fn capabilities(&self) -> BTreeSet<Capability> {
-        BTreeSet::from(Capability::ALL)
+        let mut offered = self.manager.capabilities();
+        offered.insert(Capability::SeveralHosts);
+        offered
     }
 
     async fn claim(&self, instance: &InstanceName, owner: &Owner) -> Result<(), RuntimeError> {
