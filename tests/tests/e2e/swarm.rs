@@ -84,6 +84,58 @@ async fn wait_for_spread(
     .await;
 }
 
+/// Kills machine 3: only requests in progress are lost, and its replicas are replaced.
+async fn assert_killed_node_is_replaced(s: &Scenario, swarm: &mut Swarm) {
+    let load = Load::start(s.port, "web.test", "web", 200);
+    load.wait_for_requests(100).await;
+    let killed = load.elapsed();
+    swarm.kill(3);
+    wait_for_spread(s, swarm, "replicas are replaced", |c| c[0] + c[1] == 6).await;
+    let replaced = load.elapsed();
+    load.wait_for_requests(100).await;
+    let tally = load.stop().await;
+    let lost = tally.cut_posts(&[(killed, replaced)]);
+    print_line(&format!(
+        "node lost: {} of {} requests failed, replaced after {:.1?}, slowest {:.1?}",
+        tally.failed,
+        tally.sent,
+        replaced - killed,
+        tally.latency_quantile(1000)
+    ));
+    assert!(lost <= 10, "more than those in progress: {tally:?}");
+    tally.assert_no_failures_except(400, &[(killed, replaced)]);
+}
+
+/// Cuts machine 2 off and connects it again: its replicas are replaced, and none is left twice.
+async fn assert_cut_node_is_replaced(s: &Scenario, swarm: &Swarm) {
+    let load = Load::start(s.port, "web.test", "web", 200);
+    load.wait_for_requests(100).await;
+    let cut = load.elapsed();
+    swarm.set_link(2, "down");
+    eventually("replicas are replaced", LONG, async || {
+        let counts: Vec<_> = swarm.replicas("web").iter().map(Vec::len).collect();
+        let apps = s.run(&["get", "apps"]).await.stdout;
+        let is_done = counts[0] + counts[2] == 6 && counts[1] > 0 && apps.contains("6/6");
+        ensure(is_done, format!("{counts:?}\n{apps}"))
+    })
+    .await;
+    let nodes = s.run(&["get", "nodes"]).await.assert_success().stdout;
+    assert!(nodes.contains("NotReady"), "{nodes}");
+    let replaced = load.elapsed();
+    swarm.set_link(2, "up");
+    wait_for_spread(s, swarm, "no surplus is left", |c| c[0] + c[2] == 6 && c[1] == 0).await;
+    let tally = load.stop().await;
+    print_line(&format!(
+        "node cut off: {} of {} requests failed, replaced after {:.1?}, slowest {:.1?}",
+        tally.failed,
+        tally.sent,
+        replaced - cut,
+        tally.latency_quantile(1000)
+    ));
+    assert!(tally.cut_posts(&[(cut, replaced)]) <= 10, "more than those in progress: {tally:?}");
+    tally.assert_no_failures_except(400, &[(cut, replaced)]);
+}
+
 #[test]
 fn replicas_spread_and_survive_update_lost_node_and_drain() {
     e2e!().run(async |s| {
@@ -102,24 +154,7 @@ fn replicas_spread_and_survive_update_lost_node_and_drain() {
         tally.assert_no_failures(400);
         assert_eq!(tally.revisions(), ["1", "2"]);
 
-        let load = Load::start(s.port, "web.test", "web", 200);
-        load.wait_for_requests(100).await;
-        let killed = load.elapsed();
-        swarm.kill(3);
-        wait_for_spread(s, &swarm, "replicas are replaced", |c| c[0] + c[1] == 6).await;
-        let replaced = load.elapsed();
-        load.wait_for_requests(100).await;
-        let tally = load.stop().await;
-        let lost = tally.cut_posts(&[(killed, replaced)]);
-        print_line(&format!(
-            "node lost: {} of {} requests failed, replaced after {:.1?}, slowest {:.1?}",
-            tally.failed,
-            tally.sent,
-            replaced - killed,
-            tally.latency_quantile(1000)
-        ));
-        assert!(lost <= 10, "more than those in progress: {tally:?}");
-        tally.assert_no_failures_except(400, &[(killed, replaced)]);
+        assert_killed_node_is_replaced(s, &mut swarm).await;
 
         let load = Load::start(s.port, "web.test", "web", 200);
         swarm.run_machine(3);
@@ -132,35 +167,7 @@ fn replicas_spread_and_survive_update_lost_node_and_drain() {
         wait_for_spread(s, &swarm, "all replicas stay", |c| c[0] + c[1] == 6).await;
         load.stop().await.assert_no_failures(100);
 
-        let load = Load::start(s.port, "web.test", "web", 200);
-        load.wait_for_requests(100).await;
-        let cut = load.elapsed();
-        swarm.set_link(2, "down");
-        eventually("replicas are replaced", LONG, async || {
-            let counts: Vec<_> = swarm.replicas("web").iter().map(Vec::len).collect();
-            let apps = s.run(&["get", "apps"]).await.stdout;
-            let is_done = counts[0] + counts[2] == 6 && counts[1] > 0 && apps.contains("6/6");
-            ensure(is_done, format!("{counts:?}\n{apps}"))
-        })
-        .await;
-        let nodes = s.run(&["get", "nodes"]).await.assert_success().stdout;
-        assert!(nodes.contains("NotReady"), "{nodes}");
-        let replaced = load.elapsed();
-        swarm.set_link(2, "up");
-        wait_for_spread(s, &swarm, "no surplus is left", |c| c[0] + c[2] == 6 && c[1] == 0).await;
-        let tally = load.stop().await;
-        print_line(&format!(
-            "node cut off: {} of {} requests failed, replaced after {:.1?}, slowest {:.1?}",
-            tally.failed,
-            tally.sent,
-            replaced - cut,
-            tally.latency_quantile(1000)
-        ));
-        assert!(
-            tally.cut_posts(&[(cut, replaced)]) <= 10,
-            "more than those in progress: {tally:?}"
-        );
-        tally.assert_no_failures_except(400, &[(cut, replaced)]);
+        assert_cut_node_is_replaced(s, &swarm).await;
 
         let load = Load::start(s.port, "web.test", "web", 200);
         swarm.docker(1, &["node", "update", "--availability", "drain", &swarm.name(3)]);
