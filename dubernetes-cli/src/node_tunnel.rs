@@ -100,7 +100,7 @@ impl NodeTunnel {
         let mut command = self.ssh();
         command.args(["-N", "-T", "-a", "-x"]);
         for option in [
-            // Nobody answers a prompt.
+            // A prompt would not be answered.
             "BatchMode=yes",
             "ControlMaster=yes",
             "ControlPersist=no",

@@ -77,7 +77,7 @@ impl Connector for EntryConnector {
         let (done, connected) = oneshot::channel();
         // The thread ends in the other network, so it is not one of a pool.
         std::thread::Builder::new().name("connect".to_owned()).spawn(move || {
-            // Nobody waits any more if the call was dropped.
+            // If the call was dropped, no task waits any more.
             let _ = done.send(connect_in(pid, endpoint));
         })?;
         connected.await.map_err(io::Error::other)?
