@@ -57,6 +57,8 @@ pub const WATCH: &str = "/v1/watch";
 pub const PLAN: &str = "/v1/plan";
 /// Routes.
 pub const ROUTES: &str = "/v1/routes";
+/// Hosts on which replicas run.
+pub const NODES: &str = "/v1/nodes";
 /// State of the orchestrator.
 pub const STATUS: &str = "/v1/status";
 /// Versions of the orchestrator, its API and its engine.

@@ -15,6 +15,7 @@ mod forward;
 mod images;
 mod logs;
 mod moved_image;
+mod nodes;
 mod peer;
 mod plan;
 mod pods;
@@ -197,6 +198,7 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(watch::watch))
         .routes(routes!(plan::plan))
         .routes(routes!(routes::list))
+        .routes(routes!(nodes::list))
         .routes(routes!(system::status))
         .routes(routes!(system::version))
         .routes(routes!(system::down))

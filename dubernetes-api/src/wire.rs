@@ -6,6 +6,7 @@ mod app;
 mod certificate;
 mod exec;
 mod image;
+mod node;
 mod plan;
 mod problem;
 mod secret;
@@ -19,6 +20,7 @@ pub use app::{
 pub use certificate::{Certificate, CertificateSource, CertificateState, RootCertificate};
 pub use exec::{ExecRequest, RunStarted};
 pub use image::ImageLayers;
+pub use node::{Node, NodeAvailability, NodeState};
 pub use plan::{AppPlan, FieldChange, NO_DOWNTIME, PlanReport, PlanRequest, Refused};
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};
 pub use secret::{KeyRotation, Secret, SecretSet};

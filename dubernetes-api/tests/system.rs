@@ -369,6 +369,7 @@ async fn openapi_lists_every_endpoint() {
         path::CERTIFICATES,
         path::CERTIFICATE_ROOT,
         path::CERTIFICATE_RENEWAL,
+        path::NODES,
         path::STATUS,
         path::VERSION,
         path::DOWN,

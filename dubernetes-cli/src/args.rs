@@ -7,6 +7,7 @@ mod context;
 pub(crate) mod error_format;
 mod inspect;
 mod manifest;
+mod node;
 mod orchestrate;
 mod port_forward;
 mod replay;
@@ -28,6 +29,7 @@ pub(crate) use inspect::{
     StdioArgs, WhyArgs,
 };
 pub(crate) use manifest::{ExplainArgs, ImportArgs, InitArgs};
+pub(crate) use node::NodeAddress;
 pub(crate) use orchestrate::{
     BindAddresses, CompletionArgs, DownArgs, IngressArgs, IngressKind, LogFormat, ManArgs,
     RuntimeKind, ServeArgs, UpArgs,

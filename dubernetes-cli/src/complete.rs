@@ -122,7 +122,7 @@ fn complete_names_of_typed_kind(current: &OsStr) -> Vec<CompletionCandidate> {
         Some(kind @ (Kind::Apps | Kind::Pods)) => candidates(current, fetch(Listing::Names(kind))),
         // These are listed by app.
         Some(Kind::Revisions | Kind::Events | Kind::Certificates) => complete_apps(current),
-        Some(Kind::Routes) => Vec::new(),
+        Some(Kind::Routes | Kind::Nodes) => Vec::new(),
         None => complete_apps_and_pods(current),
     }
 }
@@ -231,7 +231,12 @@ async fn request(listing: Listing) -> Option<Vec<String>> {
             Some(pods.into_iter().map(|pod| pod.name.into()).collect())
         }
         Listing::Names(
-            Kind::Apps | Kind::Revisions | Kind::Events | Kind::Routes | Kind::Certificates,
+            Kind::Apps
+            | Kind::Revisions
+            | Kind::Events
+            | Kind::Routes
+            | Kind::Certificates
+            | Kind::Nodes,
         ) => {
             let apps = client.list_apps().await.ok()?;
             Some(apps.into_iter().map(|app| app.name.to_string()).collect())

@@ -23,6 +23,7 @@ mod journal;
 mod logging;
 mod machine;
 mod new_file;
+mod node_tunnel;
 mod orchestrator;
 mod output;
 mod panic;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use dubernetes_api::Client;
 use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess, router, serve_unix};
 use dubernetes_api::wire::Mode as Lifetime;
-use dubernetes_controller::{Approver, Mode, Orchestrator, TcpDialer};
+use dubernetes_controller::{Approver, Mode, Orchestrator};
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::SystemClock;
@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{IngressArgs, IngressKind};
 use crate::journal::DecisionJournal;
+use crate::node_tunnel::NodeTunnels;
 use crate::report::{self, CliError, Result};
 use crate::settings::Settings;
 use crate::version::VERSION;
@@ -211,7 +212,7 @@ impl Adapters {
         // The open store has created the folder.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         let owner = Owner { id: store.id().to_owned(), folder: folder.display().to_string() };
-        let engine = args.runtime.open(args, &folder, owner)?;
+        let engine = args.runtime.open(settings, args, &folder, owner)?;
         let (ingress, issuer) = args.ingress().open(settings, args, &engine)?;
         Ok(Self { store, engine, ingress, issuer, approver: None })
     }
@@ -254,12 +255,13 @@ impl Adapters {
         socket: ApiSocket,
     ) -> RunningOrchestrator {
         let Self { store, engine, ingress, issuer, approver } = self;
-        let Engine { runtime, endpoint, owner } = engine;
+        let Engine { runtime, dialer, endpoint, owner, tunnels } = engine;
         let desired: Arc<dyn Store> = Arc::<dyn OwnedStore>::clone(&store);
         let mut builder = Orchestrator::builder(settings.instance.clone())
             .runtime(Arc::clone(&runtime))
             .store(Arc::clone(&desired))
             .ingress(ingress)
+            .dialer(Arc::clone(&dialer))
             .certificates(issuer)
             .owner(owner)
             .http_port(args.http_port)
@@ -299,11 +301,12 @@ impl Adapters {
             store: desired,
             runtime,
             controller: orchestrator.handle(),
-            dialer: Arc::new(TcpDialer),
+            dialer,
             clock: Arc::new(SystemClock),
             info,
         };
         RunningOrchestrator {
+            _tunnels: tunnels,
             store,
             controller: tokio::spawn(orchestrator.run(stop.clone())),
             server: tokio::spawn(serve_unix(socket.listener, router(state), stop.clone())),
@@ -378,6 +381,8 @@ async fn watch_place(store: Arc<dyn OwnedStore>, stop: CancellationToken) {
 /// A running orchestrator.
 #[derive(Debug)]
 pub(crate) struct RunningOrchestrator {
+    /// Connections to other machines.
+    _tunnels: Option<NodeTunnels>,
     store: Arc<dyn OwnedStore>,
     controller: JoinHandle<()>,
     server: JoinHandle<std::io::Result<()>>,

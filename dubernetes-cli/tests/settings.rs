@@ -42,6 +42,10 @@ fn run(folder: &Path, words: &[&str], key: &str, sources: Sources<'_>) -> Output
     if let Some(value) = sources.variable {
         command.env(format!("DUBERNETES_{}", key.to_uppercase()), value);
     }
+    if key == "node" {
+        // Without it, nodes would be refused.
+        command.env("DUBERNETES_RUNTIME", "swarm");
+    }
     command.args(words);
     if let Some(value) = sources.flag {
         command.arg(format!("--{}", key.replace('_', "-"))).arg(value);
@@ -95,6 +99,7 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
         ("instance", all(["one", "two", "three"]), true),
         ("keepalive_window", all(["2s", "5s", "1m"]), false),
         ("log_format", all(["json", "text", "json"]), false),
+        ("node", all(["a=unix:///a", "b=unix:///b", "c=unix:///c"]), false),
         ("output", all(["json", "json", "json"]), true),
         ("proxy_protocol", all(["false", "false", "true"]), false),
         ("runtime", all(["process", "docker", "process"]), false),

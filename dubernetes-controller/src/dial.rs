@@ -4,12 +4,13 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use dubernetes_core::app::Duration as Span;
-use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
+use dubernetes_core::dial::{Connection, Connector, DialError, Dialer, Probe, ProbeAnswer};
 use dubernetes_core::runtime::OpenPorts;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
@@ -26,19 +27,68 @@ const BODY_LIMIT: usize = 4096;
 /// Deadline of a connection that is not a probe.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Dials over TCP from this process.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TcpDialer;
+/// Dials over TCP, by default from this process.
+#[derive(Debug, Clone, Default)]
+pub struct TcpDialer {
+    connector: Option<Arc<dyn Connector>>,
+}
+
+impl TcpDialer {
+    /// Creates a dialer whose connections `connector` opens.
+    pub fn through(connector: Arc<dyn Connector>) -> Self {
+        Self { connector: Some(connector) }
+    }
+
+    async fn connect(&self, endpoint: SocketAddr, deadline: Instant) -> Result<TcpStream, Failed> {
+        let connected = async {
+            let Some(connector) = &self.connector else {
+                return TcpStream::connect(endpoint).await;
+            };
+            let stream = connector.connect(endpoint).await?;
+            stream.set_nonblocking(true)?;
+            TcpStream::from_std(stream)
+        };
+        match timeout_at(deadline, connected).await {
+            Err(_) => Err(Failed::TimedOut),
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(match error.kind() {
+                ErrorKind::ConnectionRefused => Failed::Refused,
+                ErrorKind::TimedOut => Failed::TimedOut,
+                ErrorKind::HostUnreachable => Failed::Other("no host has this address".to_owned()),
+                _ => Failed::Other(format!("connection failed: {error}")),
+            }),
+        }
+    }
+
+    async fn get(
+        &self,
+        endpoint: SocketAddr,
+        host: &str,
+        path: &str,
+        deadline: Instant,
+    ) -> Result<ProbeAnswer, Failed> {
+        let request = Request::get(path)
+            .header(HOST, host)
+            .header(USER_AGENT, "dubernetes-probe")
+            .header(CONNECTION, "close")
+            .body(Empty::<Bytes>::new())
+            .map_err(|_| Failed::Other(format!("`{}` is not a path", path.escape_debug())))?;
+        exchange(self.connect(endpoint, deadline).await?, request, deadline).await
+    }
+}
 
 #[async_trait]
 impl Dialer for TcpDialer {
     async fn probe(&self, endpoint: SocketAddr, probe: &Probe, timeout: Span) -> ProbeAnswer {
         let deadline = Instant::now() + timeout.to_std();
         let answer = match probe {
-            Probe::Tcp => connect(endpoint, deadline).await.map(|_| ProbeAnswer::Connected),
+            Probe::Tcp => {
+                let connected = Self::connect(self, endpoint, deadline).await;
+                connected.map(|_| ProbeAnswer::Connected)
+            }
             Probe::Http { host, path } => {
                 let address = endpoint.ip().to_string();
-                get(endpoint, host.as_ref().unwrap_or(&address), path, deadline).await
+                self.get(endpoint, host.as_ref().unwrap_or(&address), path, deadline).await
             }
         };
         let port = endpoint.port();
@@ -54,7 +104,7 @@ impl Dialer for TcpDialer {
     }
 
     async fn connect(&self, endpoint: SocketAddr) -> Result<Connection, DialError> {
-        let stream = connect(endpoint, Instant::now() + CONNECT_LIMIT).await;
+        let stream = Self::connect(self, endpoint, Instant::now() + CONNECT_LIMIT).await;
         let stream = stream.map_err(|failed| {
             let reason = match failed {
                 Failed::Refused => "connection refused".to_owned(),
@@ -79,32 +129,12 @@ enum Failed {
     Other(String),
 }
 
-async fn connect(endpoint: SocketAddr, deadline: Instant) -> Result<TcpStream, Failed> {
-    match timeout_at(deadline, TcpStream::connect(endpoint)).await {
-        Err(_) => Err(Failed::TimedOut),
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(match error.kind() {
-            ErrorKind::ConnectionRefused => Failed::Refused,
-            ErrorKind::TimedOut => Failed::TimedOut,
-            ErrorKind::HostUnreachable => Failed::Other("no host has this address".to_owned()),
-            _ => Failed::Other(format!("connection failed: {error}")),
-        }),
-    }
-}
-
-async fn get(
-    endpoint: SocketAddr,
-    host: &str,
-    path: &str,
+/// Sends a request, and returns the answer.
+async fn exchange(
+    stream: TcpStream,
+    request: Request<Empty<Bytes>>,
     deadline: Instant,
 ) -> Result<ProbeAnswer, Failed> {
-    let request = Request::get(path)
-        .header(HOST, host)
-        .header(USER_AGENT, "dubernetes-probe")
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| Failed::Other(format!("`{}` is not a path", path.escape_debug())))?;
-    let stream = connect(endpoint, deadline).await?;
     let exchange = async {
         let (mut sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|error| not_http(&error))?;

@@ -7,7 +7,7 @@ use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::format::span;
 use dubernetes_core::ingress::{Route, RouteTable, UrlPorts};
 use dubernetes_core::plan::{Action, Block, Planned, Reason};
-use dubernetes_core::runtime::{ContainerId, ContainerState};
+use dubernetes_core::runtime::{Capability, ContainerId, ContainerState};
 use dubernetes_core::state::{EngineStatus, ObservedReplica, ObservedState, Readiness};
 use dubernetes_core::store::RolloutUpdate;
 use jiff::Timestamp;
@@ -166,7 +166,10 @@ pub(crate) fn diff(
     }
     let gone = before.replicas.iter().filter(|was| old.contains_key(&was.id));
     for was in gone.filter(|was| was.is_running() && !is_expected_exit(&was.id)) {
-        let message = "its container was removed outside Dubernetes";
+        let message = match after.lacks.contains(&Capability::SeveralHosts) {
+            true => "its container was removed outside Dubernetes",
+            false => "its node is down, or its container was removed outside Dubernetes",
+        };
         events.push(of_replica(was, now, EventKind::Warning, EventReason::Gone, message));
     }
     events

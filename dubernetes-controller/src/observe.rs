@@ -52,7 +52,7 @@ pub(crate) struct Containers {
     pub(crate) one_offs: Vec<ObservedOneOff>,
     /// Containers that are not the instance's own, with the reason.
     pub(crate) unreadable: BTreeMap<ContainerId, String>,
-    /// The addresses of these.
+    /// The addresses of these, and others that no replica can get.
     pub(crate) foreign_addresses: BTreeSet<IpAddr>,
 }
 
@@ -79,7 +79,10 @@ pub(crate) async fn observe(adapters: &Adapters, options: &Options, last: LastSe
         }
         Err(_) => (last.revisions, None),
     };
-    let desired = read_desired(adapters, options, &revisions).await;
+    let mut desired = read_desired(adapters, options, &revisions).await;
+    if let (Ok(view), Ok(desired)) = (&engine, &mut desired) {
+        replace_leaving(adapters, &view.containers.replicas, desired);
+    }
     let host_ports = observe_ports(adapters, &engine, ingress.as_ref(), &desired).await;
     let ingress_listens = adapters.ingress.listening();
     Observation { engine, desired, ingress, host_ports, ingress_listens }
@@ -135,6 +138,8 @@ async fn observe_engine(
     let (listed, network) = tokio::try_join!(runtime.list(&options.instance), network)?;
     let mut containers = Containers::default();
     listed.into_iter().for_each(|container| containers.add(container, &options.instance));
+    let held = runtime.networks().map(|networks| networks.held_addresses(&options.instance));
+    containers.foreign_addresses.extend(held.into_iter().flatten());
     Ok(EngineView { info, network, containers })
 }
 
@@ -155,6 +160,17 @@ impl Containers {
                 self.foreign_addresses.extend(container.endpoint.map(|endpoint| endpoint.ip()));
                 self.unreadable.insert(container.id, reason);
             }
+        }
+    }
+}
+
+/// Replaces replicas whose host is to be empty, as if a user had asked for it.
+fn replace_leaving(adapters: &Adapters, replicas: &[ObservedReplica], desired: &mut DesiredState) {
+    let Some(nodes) = adapters.runtime.nodes() else { return };
+    let leaving = nodes.leaving();
+    for replica in replicas.iter().filter(|replica| leaving.contains(&replica.id)) {
+        if let Some(stored) = desired.apps.get_mut(&replica.labels.app) {
+            stored.evicted.insert(replica.id.clone());
         }
     }
 }

@@ -219,7 +219,7 @@ impl NeedsIngress {
                 runtime: self.runtime,
                 store: self.store,
                 ingress,
-                dialer: Arc::new(TcpDialer),
+                dialer: Arc::new(TcpDialer::default()),
                 issuer: None,
                 accounts: Arc::default(),
                 clock: Arc::new(SystemClock),

@@ -1,7 +1,8 @@
 //! The trait [`Dialer`]: connections from this host to the endpoints of containers.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 
 use async_trait::async_trait;
@@ -27,6 +28,18 @@ pub trait Dialer: fmt::Debug + Send + Sync {
     ///
     /// [`DialError`], after 5 s at the latest.
     async fn connect(&self, endpoint: SocketAddr) -> Result<Connection, DialError>;
+}
+
+/// Opens the connections of a dialer from another place than this process, such as the network of a
+/// container.
+#[async_trait]
+pub trait Connector: fmt::Debug + Send + Sync {
+    /// Opens a TCP connection, within 5 s. Callers may drop the call earlier.
+    ///
+    /// # Errors
+    ///
+    /// Those of a connection, or why there is no such place now.
+    async fn connect(&self, endpoint: SocketAddr) -> io::Result<TcpStream>;
 }
 
 /// The kind of a probe.

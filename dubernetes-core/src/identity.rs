@@ -56,6 +56,11 @@ pub fn network_name(instance: &InstanceName) -> String {
     format!("dubernetes.{instance}")
 }
 
+/// Returns the name of the network where it spans the nodes of a swarm: Swarm takes no dots.
+pub fn overlay_name(instance: &InstanceName) -> String {
+    format!("dubernetes-{instance}")
+}
+
 /// Returns the engine's name of a named volume.
 pub fn volume_name(instance: &InstanceName, app: &AppName, volume: &str) -> String {
     format!("dubernetes.{instance}.{app}.{volume}")

@@ -12,13 +12,13 @@ mod request;
 mod values;
 
 pub use capability::Capability;
-pub use parts::{Exec, Files, Images, Logs, Networks, StatsReader};
+pub use parts::{Exec, Files, Images, Logs, Networks, Nodes, StatsReader};
 pub use ports::OpenPorts;
 pub use values::{
     Container, ContainerFile, ContainerId, ContainerRequest, ContainerState, ExecOutput,
     ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, ImageLayers, LogLine,
-    LogOptions, Network, NetworkAddress, Owner, Process, PublishedPort, PullProgress, Resize,
-    RuntimeEvent, RuntimeInfo, Stats, Stdio, TerminalSize,
+    LogOptions, Network, NetworkAddress, NodeInfo, Owner, Process, PublishedPort, PullProgress,
+    Resize, RuntimeEvent, RuntimeInfo, Stats, Stdio, TerminalSize,
 };
 
 use std::collections::BTreeSet;
@@ -205,6 +205,11 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
 
     /// Returns the part that reads and loads images; `None` without [`Capability::Images`].
     fn images(&self) -> Option<&dyn Images> {
+        None
+    }
+
+    /// Returns the part that knows the hosts; `None` without [`Capability::SeveralHosts`].
+    fn nodes(&self) -> Option<&dyn Nodes> {
         None
     }
 }

@@ -107,7 +107,7 @@ pub struct ObservedState {
     /// Containers with the label of the instance that are not its own, and why: see
     /// [`crate::labels::Component::identify`]. They are reported and left alone.
     pub unreadable: BTreeMap<ContainerId, String>,
-    /// Addresses of these containers, which no replica can get.
+    /// Addresses of these containers, and others that no replica can get.
     #[serde(default)]
     pub foreign_addresses: BTreeSet<IpAddr>,
     /// What the ingress serves.

@@ -58,7 +58,14 @@ pub(crate) async fn save(
     engine: &Engine,
     image: &ImageRef,
 ) -> Result<RuntimeStream<Bytes>, RuntimeError> {
-    let name = image.with_default_tag();
+    save_by_name(engine, image.with_default_tag()).await
+}
+
+/// Streams an archive of an image, given by its name or its id.
+pub(crate) async fn save_by_name(
+    engine: &Engine,
+    name: String,
+) -> Result<RuntimeStream<Bytes>, RuntimeError> {
     if image::find(engine, &name).await?.is_none() {
         return Err(RuntimeError::NotFound { kind: "image", name });
     }

@@ -4,11 +4,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
+use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::one_line;
+use dubernetes_core::identity;
 use dubernetes_core::runtime::RuntimeError;
 use tokio::sync::Mutex;
 
@@ -40,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) state_dir: OnceLock<PathBuf>,
     /// Whether containers may mount folders of the system.
     pub(crate) allow_system_mounts: AtomicBool,
+    /// Whether networks span the nodes of a swarm.
+    pub(crate) has_overlay: AtomicBool,
     /// Pulls in flight.
     pub(crate) pulls: Pulls,
     /// Claims made by this process.
@@ -59,6 +63,7 @@ impl Engine {
             docker: OnceLock::new(),
             state_dir: OnceLock::new(),
             allow_system_mounts: AtomicBool::new(false),
+            has_overlay: AtomicBool::new(false),
             pulls: Pulls::default(),
             owners: Owners::default(),
             network_creation: Mutex::default(),
@@ -68,6 +73,14 @@ impl Engine {
     /// Returns the address of the engine as a URL.
     pub(crate) fn endpoint(&self) -> String {
         format!("unix://{}", self.socket)
+    }
+
+    /// Returns the name of the instance's network.
+    pub(crate) fn network_name(&self, instance: &InstanceName) -> String {
+        match self.has_overlay.load(Ordering::Relaxed) {
+            true => identity::overlay_name(instance),
+            false => identity::network_name(instance),
+        }
     }
 
     /// Returns the client. The first call creates it, since that fails while the socket does not
@@ -157,7 +170,7 @@ fn resolve_socket(host: Option<&str>, environment: Option<&str>) -> Result<Strin
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use bollard::errors::Error;
 

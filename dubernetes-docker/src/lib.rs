@@ -39,6 +39,7 @@ mod names;
 mod network;
 mod ports;
 mod streams;
+mod swarm;
 
 mod from_docker;
 mod to_docker;
@@ -52,3 +53,4 @@ mod pulls;
 
 pub use diagnostics::HostInfo;
 pub use runtime::DockerRuntime;
+pub use swarm::SwarmNode;

@@ -3,15 +3,18 @@
 //! Network names are not unique on every engine. All calls therefore use ids, and of two networks
 //! that were created at the same time the older is used.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use bollard::models::Network as DockerNetwork;
 use bollard::query_parameters::{ListNetworksOptions, ListNetworksOptionsBuilder};
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::one_line;
-use dubernetes_core::identity::network_name;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{Network, Owner, RuntimeError};
 use ipnet::Ipv4Net;
 use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, sleep};
 
 use crate::engine::{Engine, READ, WRITE};
 use crate::error::{CallError, unreadable};
@@ -29,6 +32,10 @@ const PREFIX: u8 = 22;
 const SIZE: u32 = 1024;
 /// Maximum number of subnets to try. An engine that refuses this many has another reason.
 const MAX_TRIES: usize = 64;
+
+/// How long a swarm may take to give a new network its subnet.
+const ALLOCATION: Duration = Duration::from_secs(5);
+const ALLOCATION_PAUSE: Duration = Duration::from_millis(100);
 
 /// The call that finds networks, for errors.
 const LIST: &str = "list networks";
@@ -59,8 +66,18 @@ async fn find_for_owner(
     instance: &InstanceName,
     owner: Option<&Owner>,
 ) -> Result<Option<Network>, RuntimeError> {
-    let Some(found) = find_all(engine, instance).await?.into_iter().next() else {
-        return Ok(None);
+    let deadline = Instant::now() + ALLOCATION;
+    let found = loop {
+        let Some(found) = find_all(engine, instance).await?.into_iter().next() else {
+            return Ok(None);
+        };
+        // A swarm gives a new network its subnet a moment later.
+        let is_new = engine.has_overlay.load(Ordering::Relaxed)
+            && from_docker::parse_network(found.clone()).is_err();
+        if !is_new || Instant::now() >= deadline {
+            break found;
+        }
+        sleep(ALLOCATION_PAUSE).await;
     };
     if let (Some(labels), Some(owner)) = (&found.labels, owner) {
         check_labels(instance, labels, owner)?;
@@ -82,7 +99,7 @@ pub(crate) async fn ensure(
     if let Some(network) = find(engine, instance).await? {
         return Ok(network);
     }
-    let operation = format!("create network `{}`", network_name(instance));
+    let operation = format!("create network `{}`", engine.network_name(instance));
     let created = tokio::time::timeout(WRITE, create(engine, instance, &operation)).await;
     let created = created.map_err(|_| CallError::timeout(&operation).into_runtime_error())??;
     let Some(network) = find(engine, instance).await? else {
@@ -119,18 +136,22 @@ async fn find_all(
     engine: &Engine,
     instance: &InstanceName,
 ) -> Result<Vec<DockerNetwork>, RuntimeError> {
-    let name = network_name(instance);
+    let name = engine.network_name(instance);
     let filters = to_docker::build_filters(instance, &[("name", &name)]);
     let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
-    Ok(filter_owned(list(engine, Some(options)).await?, instance))
+    Ok(filter_owned(list(engine, Some(options)).await?, &name, instance))
 }
 
 /// Filters again, since engines match parts of names, and some ignore filters.
-fn filter_owned(mut listed: Vec<DockerNetwork>, instance: &InstanceName) -> Vec<DockerNetwork> {
-    let (name, owner) = (network_name(instance), instance.to_string());
+fn filter_owned(
+    mut listed: Vec<DockerNetwork>,
+    name: &str,
+    instance: &InstanceName,
+) -> Vec<DockerNetwork> {
+    let owner = instance.to_string();
     listed.retain(|network| {
         let labels = network.labels.as_ref();
-        network.name.as_deref() == Some(name.as_str())
+        network.name.as_deref() == Some(name)
             && labels.and_then(|labels| labels.get(labels::INSTANCE)) == Some(&owner)
     });
     listed.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
@@ -157,7 +178,12 @@ async fn create(
     let owner = engine.owners.find(instance);
     let mut last = None;
     for subnet in candidate_subnets(instance, &taken).take(MAX_TRIES) {
-        let body = to_docker::build_network(instance, subnet, owner.as_ref());
+        let mut body = to_docker::build_network(instance, subnet, owner.as_ref());
+        if engine.has_overlay.load(Ordering::Relaxed) {
+            body.name = engine.network_name(instance);
+            body.driver = Some("overlay".to_owned());
+            body.attachable = Some(true);
+        }
         match engine.call(WRITE, operation, engine.docker()?.create_network(body)).await {
             Ok(answer) => return Ok(Some(answer.id)),
             // The name is in use: by a network of ours from a moment ago, or by a foreign one.
@@ -287,7 +313,7 @@ mod tests {
             {"Id": "unlabelled", "Name": "dubernetes.i"},
         ]);
         let listed = serde_json::from_value(listed).unwrap();
-        let owned = filter_owned(listed, &instance("i"));
+        let owned = filter_owned(listed, "dubernetes.i", &instance("i"));
         let ids: Vec<_> = owned.iter().filter_map(|network| network.id.as_deref()).collect();
         assert_eq!(ids, ["older", "younger"]);
     }

@@ -87,6 +87,13 @@ impl DockerRuntime {
         self
     }
 
+    /// Makes the networks of instances span the nodes of the swarm that the engine manages.
+    #[must_use]
+    pub fn with_overlay(self) -> Self {
+        self.engine.has_overlay.store(true, Ordering::Relaxed);
+        self
+    }
+
     /// Returns the address of the engine, such as `unix:///var/run/docker.sock`.
     pub fn endpoint(&self) -> String {
         self.engine.endpoint()

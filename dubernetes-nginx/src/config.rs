@@ -36,7 +36,6 @@ use crate::directive::Token::{Address, Number, Socket, Text, Word};
 use crate::directive::{Conf, KEPT, Token};
 pub use crate::directive::{Digest, IllegalToken};
 use crate::features::Features;
-use crate::proxy::HTTP_PORT;
 use crate::version::Version;
 use names::Names;
 pub use proxies::Proxies;
@@ -104,6 +103,8 @@ pub struct RenderContext {
     pub address: Ipv4Addr,
     /// Gateway of the network: the orchestrator's address as the private listener sees it.
     pub gateway: Ipv4Addr,
+    /// Whether requests from outside arrive at any address of the container.
+    pub any_address: bool,
     /// Version of nginx. While it is unknown, only directives that every version accepts are
     /// written.
     pub version: Option<Version>,
@@ -344,7 +345,7 @@ fn main_file(
 
 /// Returns the socket for requests from outside. Names may have the same port on other addresses.
 fn http_socket(context: &RenderContext) -> Token<'static> {
-    Socket((context.address, HTTP_PORT).into())
+    Socket(context.outside().0)
 }
 
 fn client_settings(conf: &mut Conf, context: &RenderContext) -> Result<(), IllegalToken> {

@@ -150,6 +150,7 @@ impl NginxIngress {
         RenderContext {
             address: dubernetes_core::identity::ingress_address(network.subnet),
             gateway,
+            any_address: self.nginx.any_address(),
             version: build.map(|build| build.version),
             features: Features::default(),
             keepalive_window: config.keepalive_window,

@@ -6,7 +6,7 @@ use dubernetes_core::app::{Signal, Transport};
 use dubernetes_core::identity::{ingress_address, ingress_name, name_range};
 use dubernetes_core::labels::{ADDRESS, COMPONENT, INGRESS, INSTANCE, PORT};
 use dubernetes_core::runtime::{
-    Container, ContainerRequest, ContainerState, Network, NetworkAddress, PublishedPort,
+    Capability, Container, ContainerRequest, ContainerState, Network, NetworkAddress, PublishedPort,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +14,21 @@ use crate::config::{Digest, ROOT};
 use crate::proxy::{
     HTTP_PORT, HTTPS_PORT, Nginx, NginxConfig, PUBLISHES, PUBLISHES_HTTPS, SETTINGS, SYSCTLS,
 };
+
+/// Ports inside the container that are published where nginx listens on them at any address: hardly
+/// an app has one of them at its name. Those of connections, see [`SYSCTLS`], are above.
+const ANY_HTTP_PORT: u16 = 10_180;
+const ANY_HTTPS_PORT: u16 = 10_143;
+
+/// A host that is cut off answers nothing, also to requests over connections that it has. The
+/// kernel gives them up after 13 s then, not 15 min, and another replica answers those that may be
+/// repeated.
+const LOST_HOST: (&str, &str) = ("net.ipv4.tcp_retries2", "5");
+
+/// Returns the ports inside the container that are published, for HTTP and HTTPS.
+pub(crate) fn outside_ports(any_address: bool) -> (u16, u16) {
+    if any_address { (ANY_HTTP_PORT, ANY_HTTPS_PORT) } else { (HTTP_PORT, HTTPS_PORT) }
+}
 
 impl Nginx {
     pub(crate) fn request(&self, network: &Network, image: String) -> ContainerRequest {
@@ -30,6 +45,7 @@ impl Nginx {
         let https = join(self.config.listens_for_https());
         let https = self.config.https_port.map(|_| (PUBLISHES_HTTPS, https));
         let names = name_range(network.subnet);
+        let (http_port, https_port) = outside_ports(self.any_address());
         // Makes all addresses of names the container's own, whatever nginx listens on.
         let take =
             names.map_or_else(String::new, |n| format!("ip route replace local {n} dev lo; "));
@@ -49,14 +65,23 @@ impl Nginx {
                 address: Some(address.into()),
             }),
             more_addresses: names,
-            ports: { self.config.listens().map(|address| publish(address, HTTP_PORT)) }
-                .chain(self.config.listens_for_https().map(|address| publish(address, HTTPS_PORT)))
+            ports: { self.config.listens().map(|address| publish(address, http_port)) }
+                .chain(self.config.listens_for_https().map(|address| publish(address, https_port)))
                 .collect(),
             // nginx answers requests in flight before it exits.
             stop_signal: Some(Signal::SigQuit),
-            sysctls: SYSCTLS.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            sysctls: { SYSCTLS.into_iter() }
+                .chain(self.any_address().then_some(LOST_HOST))
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
             ..ContainerRequest::new(ingress_name(instance), image)
         }
+    }
+
+    /// Returns whether requests from outside arrive at any address of the container: what publishes
+    /// its ports is another network than that of the instance, if that spans hosts.
+    pub(crate) fn any_address(&self) -> bool {
+        self.runtime.capabilities().contains(&Capability::SeveralHosts)
     }
 
     /// Returns a hash of everything that the container is created with. It includes the network's

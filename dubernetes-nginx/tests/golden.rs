@@ -49,6 +49,7 @@ fn context(version: Option<Version>) -> RenderContext {
     RenderContext {
         address: Ipv4Addr::new(10, 89, 0, 2),
         gateway: Ipv4Addr::new(10, 89, 0, 1),
+        any_address: false,
         version,
         features: Features::default(),
         keepalive_window: Duration::from_secs(1),
@@ -142,6 +143,22 @@ fn kinds_of_routes_render_as_golden() {
     let features = Features { names: true, stream: None };
     let context = RenderContext { features, ..context(Some(Version::new(1, 30, 6))) };
     check("routes.conf", &table, &context);
+}
+
+#[test]
+fn outside_is_any_address_on_a_port_that_names_do_not_have() {
+    let inside = context(None);
+    let outside = RenderContext { any_address: true, ..inside.clone() };
+    let listens = |context: &RenderContext| {
+        let rendered = show(&write(&several(), context).unwrap());
+        let lines = rendered.lines().map(str::trim).filter(|line| line.starts_with("listen "));
+        lines.map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let (inside, outside) = (listens(&inside), listens(&outside));
+    assert!(inside.iter().any(|line| line.starts_with("listen 10.89.0.2:80 ")), "{inside:?}");
+    assert!(outside.iter().any(|line| line.starts_with("listen 0.0.0.0:10180 ")), "{outside:?}");
+    let private = outside.iter().filter(|line| line.starts_with("listen 10.89.0.2:"));
+    assert_eq!(private.count(), 1, "{outside:?}");
 }
 
 #[test]

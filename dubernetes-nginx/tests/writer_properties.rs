@@ -32,6 +32,7 @@ const CONTEXT: RenderContext = RenderContext {
     features: Features { names: true, stream: Some(Stream::BuiltIn) },
     address: Ipv4Addr::new(10, 89, 0, 2),
     gateway: Ipv4Addr::new(10, 89, 0, 1),
+    any_address: false,
     version: Some(Version::new(1, 30, 6)),
     keepalive_window: Duration::from_secs(1),
     proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },

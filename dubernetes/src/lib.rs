@@ -9,7 +9,8 @@
 //! ```
 //!
 //! This crate re-exports the crates that a program needs to embed an orchestrator; the adapters
-//! are behind the features `docker`, `process`, `sqlite`, `nginx`, `proxy` and `tls` (or `full`).
+//! are behind the features `docker`, `swarm`, `process`, `sqlite`, `nginx`, `proxy` and `tls` (or
+//! `full`).
 //!
 //! | To … | read |
 //! |---|---|
@@ -111,6 +112,9 @@ pub use dubernetes_proxy as proxy;
 /// Desired state in SQLite.
 #[cfg(feature = "sqlite")]
 pub use dubernetes_sqlite as sqlite;
+/// Containers on the nodes of a Docker swarm.
+#[cfg(feature = "swarm")]
+pub use dubernetes_swarm as swarm;
 /// Certificates of an instance's own authority, and of others by ACME.
 #[cfg(feature = "tls")]
 pub use dubernetes_tls as tls;

@@ -55,6 +55,7 @@ fn nginx_files() {
     let table = reconcile(&desired, &observed, Timestamp::UNIX_EPOCH).routes.table;
     let context = RenderContext {
         address: Ipv4Addr::new(10, 0, 0, 2),
+        any_address: false,
         gateway: Ipv4Addr::new(10, 0, 0, 1),
         version: None,
         features: Features { names: true, stream: Some(Stream::BuiltIn) },

@@ -27,6 +27,7 @@ pub mod scenario;
 pub mod server;
 mod slots;
 pub mod sshd;
+pub mod swarm;
 pub mod terminal;
 pub mod unit;
 pub mod websocket;

@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::eventually;
 use crate::port::Port;
 use crate::scenario::Scenario;
@@ -96,6 +98,18 @@ impl Sshd {
     /// Returns the number of connections that have been accepted.
     pub fn connections(&self) -> usize {
         self.log().matches("Accepted publickey").count()
+    }
+
+    /// Ends all connections.
+    pub fn cut(&self) {
+        let pid = self.server.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+        {
+            // It may have ended meanwhile.
+            let _ = kill_process(child, Signal::KILL);
+        }
     }
 
     fn log(&self) -> String {

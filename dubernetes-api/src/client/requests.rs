@@ -238,6 +238,11 @@ impl Client {
         self.list(path::ROUTES, &[]).await
     }
 
+    /// Lists the hosts on which replicas run, ordered by name; none if there is one alone.
+    pub async fn nodes(&self) -> Result<Vec<wire::Node>, ClientError> {
+        self.list(path::NODES, &[]).await
+    }
+
     /// Lists the certificates of hosts that are served over HTTPS, ordered by host.
     pub async fn certificates(&self) -> Result<Vec<wire::Certificate>, ClientError> {
         self.list(path::CERTIFICATES, &[]).await

@@ -60,7 +60,9 @@ pub(super) async fn get(
 
 fn pod_view(state: &ApiState, snapshot: &Snapshot, specs: &Specs, pod: &PodStatus) -> Pod {
     let probes = pod.container_id.as_ref().map(|id| state.controller.probes(id));
-    view::pod(pod, specs.image(snapshot, pod), probes.unwrap_or_default())
+    let nodes = state.runtime.nodes();
+    let node = nodes.and_then(|nodes| nodes.places().remove(pod.container_id.as_ref()?));
+    Pod { node, ..view::pod(pod, specs.image(snapshot, pod), probes.unwrap_or_default()) }
 }
 
 /// Delete a pod; a new one replaces it, by the rules of a rollout.

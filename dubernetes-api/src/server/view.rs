@@ -158,6 +158,7 @@ pub(super) fn pod(status: &PodStatus, image: Option<String>, probes: Vec<ProbeRe
         address: status.address,
         endpoint: status.endpoint,
         container_id: status.container_id.clone(),
+        node: None,
         started_at: status.started_at,
         created_at: status.created_at,
         image,

@@ -172,6 +172,9 @@ pub struct Pod {
     /// The engine's id of the container.
     #[schema(value_type = Option<String>)]
     pub container_id: Option<ContainerId>,
+    /// Host of the container, if the runtime has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Time at which the process started; null if it is not running.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub started_at: Option<Timestamp>,

@@ -11,8 +11,8 @@ use super::shared::{FormatArgs, SelectorArgs};
 /// Arguments of `get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// `apps`, `pods`, `revisions`, `events`, `routes` or `certificates`; or one object, such as
-    /// `app/NAME`.
+    /// `apps`, `pods`, `revisions`, `events`, `routes`, `certificates` or `nodes`; or one object,
+    /// such as `app/NAME`.
     #[arg(value_name = "KIND", value_parser = ResourceParser)]
     pub(crate) resource: Resource,
     /// Only objects with these names.

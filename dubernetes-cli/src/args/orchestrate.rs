@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, ValueEnum, value_parser};
 use dubernetes_core::app::{Duration, ImageRef, IssuedTls, Permissions};
 use dubernetes_core::ingress::{TrustedProxies, UrlPorts};
 
+use super::node::NodeAddress;
 use super::shared::{FileArgs, ProgressStyle};
 use crate::report::{CliError, Result, USAGE};
 use crate::wiring::parse_acme_directory;
@@ -15,8 +16,9 @@ use crate::wiring::parse_acme_directory;
 /// them from the environment and the settings file.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct IngressArgs {
-    /// What replicas are: containers of a container engine, or processes of this machine, which
-    /// needs no engine and runs `program` instead of `image`.
+    /// What replicas are: containers of a container engine, containers of the engines of a Docker
+    /// swarm, or processes of this machine, which needs no engine and runs `program` instead of
+    /// `image`.
     #[arg(
         long,
         env = "DUBERNETES_RUNTIME",
@@ -151,6 +153,18 @@ pub(crate) struct IngressArgs {
     /// Container engine; defaults to DOCKER_HOST, else to the engine's usual socket.
     #[arg(long, env = "DUBERNETES_ENGINE", hide_env_values = true, value_name = "URL")]
     pub(crate) engine: Option<String>,
+    /// Engine of another node of the swarm, for `--runtime swarm`: its name as `docker node ls`
+    /// prints it, and where it is, such as `worker-1=ssh://root@10.0.0.7`, or a socket of this
+    /// machine, `worker-1=unix:///PATH`. A node without one gets no containers.
+    #[arg(
+        long = "node",
+        env = "DUBERNETES_NODE",
+        hide_env_values = true,
+        value_name = "NAME=URL",
+        value_delimiter = ',',
+        value_parser = NodeAddress::parse
+    )]
+    pub(crate) nodes: Vec<NodeAddress>,
     /// What apps may do to this machine: `none`, or a list of `cap_add` (capabilities that Docker
     /// does not give), `devices` and `host-paths` (folders and files of the system, such as the
     /// engine's socket). Each of them gives an app control of the machine.
@@ -196,6 +210,8 @@ const KEEPALIVE_WINDOW: Duration = Duration::from_secs(1);
 pub(crate) enum RuntimeKind {
     /// Containers of Docker, or of Podman with Docker's API.
     Docker,
+    /// Containers of the nodes of a Docker swarm, from a manager of it.
+    Swarm,
     /// Processes of this machine.
     Process,
 }
@@ -221,7 +237,7 @@ impl IngressArgs {
     /// Returns the ingress: the given one, or else the usual one of the runtime.
     pub(crate) fn ingress(&self) -> IngressKind {
         self.ingress.unwrap_or(match self.runtime {
-            RuntimeKind::Docker => IngressKind::Nginx,
+            RuntimeKind::Docker | RuntimeKind::Swarm => IngressKind::Nginx,
             RuntimeKind::Process => IngressKind::Proxy,
         })
     }
@@ -229,10 +245,12 @@ impl IngressArgs {
     /// Refuses settings of another runtime or ingress.
     fn check_kinds(&self) -> Result {
         let without_nginx = self.ingress() != IngressKind::Nginx;
-        let of_docker = (self.runtime != RuntimeKind::Docker, "runtime docker");
+        let of_docker = (self.runtime == RuntimeKind::Process, "runtime docker");
+        let of_swarm = (self.runtime != RuntimeKind::Swarm, "runtime swarm");
         let of_nginx = (without_nginx, "ingress nginx");
         let settings = [
             ("--engine", self.engine.is_some(), of_docker),
+            ("--node", !self.nodes.is_empty(), of_swarm),
             ("--https-port", self.https_port.is_some(), of_nginx),
             ("--trusted-proxies", !self.trusted_proxies.is_empty(), of_nginx),
             ("--ingress-image", self.ingress_image != INGRESS_IMAGE, of_nginx),
@@ -257,6 +275,13 @@ impl IngressArgs {
             return Err(CliError::with_exit(USAGE, what).help(
                 "name one with `serve --https-port` or DUBERNETES_HTTPS_PORT, such as 443, or omit \
                  `--default-tls`",
+            ));
+        }
+        if self.runtime == RuntimeKind::Swarm && self.trusted_proxies.includes_host_gateway() {
+            let what = "`host-gateway` is not known with `--runtime swarm`";
+            return Err(CliError::with_exit(USAGE, what).help(
+                "name the address with which the proxy's requests arrive: that of \
+                 `docker_gwbridge`, as `ip address` prints it",
             ));
         }
         if !self.proxy_protocol || !self.trusted_proxies.is_empty() {

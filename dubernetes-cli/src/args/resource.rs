@@ -27,6 +27,9 @@ pub(crate) enum Kind {
     /// Certificates of hosts that are served over HTTPS.
     #[value(aliases = ["certificate", "cert", "certs"])]
     Certificates,
+    /// Hosts of a runtime that has several.
+    #[value(aliases = ["node", "no"])]
+    Nodes,
 }
 
 /// A kind, or one object of it: `pods`, `pod/web-1`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dubernetes_api::Client;
 use dubernetes_api::client::EventsQuery;
-use dubernetes_api::wire::{App, Certificate, Event, Pod, Revision, Route};
+use dubernetes_api::wire::{App, Certificate, Event, Node, Pod, Revision, Route};
 use dubernetes_core::app::AppName;
 use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
@@ -42,6 +42,7 @@ pub(super) async fn run(args: &GetArgs, settings: &Settings) -> Result {
             Kind::Events => query.run::<Event>(client).await,
             Kind::Routes => query.run::<Route>(client).await,
             Kind::Certificates => query.run::<Certificate>(client).await,
+            Kind::Nodes => query.run::<Node>(client).await,
         }
     })
     .await
@@ -64,9 +65,12 @@ impl Selection {
         // `pod/web-1` is a pod, while a bare name may also be that of an app.
         let first = args.resource.name.as_ref().map(|name| match args.resource.kind {
             Kind::Pods => format!("pod/{name}"),
-            Kind::Apps | Kind::Revisions | Kind::Events | Kind::Routes | Kind::Certificates => {
-                name.clone()
-            }
+            Kind::Apps
+            | Kind::Revisions
+            | Kind::Events
+            | Kind::Routes
+            | Kind::Certificates
+            | Kind::Nodes => name.clone(),
         });
         let names: Vec<_> = first.into_iter().chain(args.names.iter().cloned()).collect();
         match &args.selector.selector {
@@ -339,6 +343,21 @@ impl Listed for Certificate {
             .collect();
         let filter = selection.filter(client).await?;
         items.retain(|found| filter(Some(&found.app), &|name| has_name(found, name)));
+        Ok(Listing { items, missing })
+    }
+}
+
+impl Listed for Node {
+    const PLURAL: &'static str = "nodes";
+
+    async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>> {
+        let mut items = client.nodes().await?;
+        let names = if let Selection::Named(names) = selection { names.as_slice() } else { &[] };
+        let missing = names.iter().filter(|name| !items.iter().any(|node| node.name == **name));
+        let missing = missing.map(|name| CliError::new(format!("no node `{name}` found")));
+        let missing = missing.collect();
+        let filter = selection.filter(client).await?;
+        items.retain(|node| filter(None, &|name| node.name == name));
         Ok(Listing { items, missing })
     }
 }

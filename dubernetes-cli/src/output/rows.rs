@@ -1,8 +1,8 @@
 //! Table columns of each kind of object.
 
 use dubernetes_api::wire::{
-    App, AppStatus, Certificate, CertificateState, EndpointState, Event, Pod, Revision, Route,
-    Secret,
+    App, AppStatus, Certificate, CertificateState, EndpointState, Event, Node, NodeState, Pod,
+    Revision, Route, Secret,
 };
 use dubernetes_core::plan::Phase;
 use jiff::Timestamp;
@@ -90,7 +90,10 @@ impl Row for Pod {
         if wide {
             cells.extend([
                 Cell::new(or_none(self.address)),
-                Cell::new(or_none(self.container_id.as_ref().map(|id| short_id(&id.0)))),
+                Cell::new(or_none(self.container_id.as_ref().map(|id| match &self.node {
+                    Some(node) => format!("{}@{node}", short_id(&id.0)),
+                    None => short_id(&id.0),
+                }))),
                 Cell::new(or_none(self.image.as_ref())),
             ]);
         }
@@ -257,6 +260,31 @@ impl Row for Certificate {
 
     fn full_name(&self) -> String {
         format!("certificate/{}", self.host)
+    }
+}
+
+impl Row for Node {
+    const ENDS_WITH_CAUSE: bool = true;
+
+    fn columns(_: bool) -> Vec<&'static str> {
+        vec!["NAME", "STATE", "AVAILABILITY", "ENTRY", "ADDRESS", "PODS", "REASON"]
+    }
+
+    fn cells(&self, _: bool, _: Timestamp) -> Vec<Cell> {
+        let style = if self.state == NodeState::Ready { style::ADDED } else { style::WARNING };
+        vec![
+            Cell::new(&self.name),
+            Cell::styled(self.state.as_str(), style),
+            Cell::new(self.availability.as_str()),
+            Cell::new(if self.entry { "yes" } else { "no" }),
+            Cell::new(&self.address),
+            Cell::new(self.pods.to_string()),
+            Cell::new(&self.message),
+        ]
+    }
+
+    fn full_name(&self) -> String {
+        format!("node/{}", self.name)
     }
 }
 

@@ -10,6 +10,7 @@ use dubernetes_controller::TcpDialer;
 use dubernetes_core::app::{InstanceName, Permission, PullPolicy};
 use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::SystemClock;
+use dubernetes_core::dial::Dialer;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::Ingress;
 use dubernetes_core::runtime::{ContainerRuntime, Networks, Owner};
@@ -19,10 +20,13 @@ use dubernetes_nginx::{NginxConfig, NginxIngress};
 use dubernetes_process::ProcessRuntime;
 use dubernetes_proxy::ProxyIngress;
 use dubernetes_sqlite::{EventRetention, Holder, OpenError, Role, SqliteStore};
+use dubernetes_swarm::{EntryConnector, SwarmRuntime};
 use dubernetes_tls::{AcmeSettings, TlsIssuer};
 use jiff::Timestamp;
 
-use crate::args::{IngressArgs, IngressKind, RuntimeKind};
+use crate::args::{IngressArgs, IngressKind, NodeAddress, RuntimeKind};
+use crate::host::Host;
+use crate::node_tunnel::NodeTunnels;
 use crate::report::{CliError, Result, USAGE};
 use crate::settings::Settings;
 use crate::state_dir;
@@ -42,10 +46,14 @@ pub(super) enum StoreKind {
 pub(super) struct Engine {
     /// Runtime.
     pub(super) runtime: Arc<dyn ContainerRuntime>,
+    /// Opens connections to containers.
+    pub(super) dialer: Arc<dyn Dialer>,
     /// Endpoint, such as `unix:///var/run/docker.sock`.
     pub(super) endpoint: String,
     /// The state that claims the instance on the engine.
     pub(super) owner: Owner,
+    /// Connections to other machines.
+    pub(super) tunnels: Option<NodeTunnels>,
 }
 
 /// Where the processes of this machine are, in the place of an engine's endpoint.
@@ -54,15 +62,46 @@ pub(crate) const PROCESSES: &str = "processes of this machine";
 impl RuntimeKind {
     /// Creates the runtime for an orchestrator with its state in `state_dir`. Does not call an
     /// engine.
-    pub(super) fn open(self, args: &IngressArgs, state_dir: &Path, owner: Owner) -> Result<Engine> {
+    pub(super) fn open(
+        self,
+        settings: &Settings,
+        args: &IngressArgs,
+        state_dir: &Path,
+        owner: Owner,
+    ) -> Result<Engine> {
         let endpoint = self.endpoint(args)?;
+        let mut dialer = TcpDialer::default();
+        let mut tunnels: Option<NodeTunnels> = None;
+        let local = || -> Result<DockerRuntime> {
+            let runtime = docker_runtime(args)?.with_state_dir(state_dir);
+            Ok(match args.allow.allow(Permission::HostPaths) {
+                true => runtime.with_system_mounts(),
+                false => runtime,
+            })
+        };
         let runtime: Arc<dyn ContainerRuntime> = match self {
-            Self::Docker => {
-                let runtime = docker_runtime(args)?.with_state_dir(state_dir);
-                Arc::new(match args.allow.allow(Permission::HostPaths) {
-                    true => runtime.with_system_mounts(),
-                    false => runtime,
-                })
+            Self::Docker => Arc::new(local()?),
+            Self::Swarm => {
+                let mut swarm = SwarmRuntime::new(local()?);
+                for NodeAddress { name, host } in &args.nodes {
+                    let socket = match host {
+                        Host::Ssh(host) => {
+                            if tunnels.is_none() {
+                                tunnels = Some(NodeTunnels::new(&settings.ssh)?);
+                            }
+                            tunnels.as_mut().map(|tunnels| tunnels.open(name, host.clone()))
+                        }
+                        Host::Unix(socket) => Some(socket.clone()),
+                        Host::Http(_) => None,
+                    };
+                    let Some(socket) = socket else { continue };
+                    let connected = swarm.with_node(name, &socket.to_string_lossy());
+                    swarm = connected.map_err(|error| {
+                        CliError::with_source("cannot use the engine of a node", &error)
+                    })?;
+                }
+                dialer = TcpDialer::through(EntryConnector::new(&swarm, settings.instance.clone()));
+                Arc::new(swarm)
             }
             Self::Process => {
                 let opened = ProcessRuntime::open(state_dir.join("processes"));
@@ -71,7 +110,7 @@ impl RuntimeKind {
                 })?)
             }
         };
-        Ok(Engine { runtime, endpoint, owner })
+        Ok(Engine { runtime, dialer: Arc::new(dialer), endpoint, owner, tunnels })
     }
 
     /// Returns whether an engine has anything of the instance.
@@ -81,8 +120,12 @@ impl RuntimeKind {
         instance: &InstanceName,
     ) -> Result<bool> {
         match self {
-            Self::Docker => {
-                let found = Networks::find(&docker_runtime(args)?, instance).await;
+            Self::Docker | Self::Swarm => {
+                let mut runtime = docker_runtime(args)?;
+                if self == Self::Swarm {
+                    runtime = runtime.with_overlay();
+                }
+                let found = Networks::find(&runtime, instance).await;
                 let network = found.map_err(|error| CliError::new(chain(&error)))?;
                 Ok(network.is_some())
             }
@@ -94,7 +137,7 @@ impl RuntimeKind {
     /// Returns where the containers are. Does not call an engine.
     pub(super) fn endpoint(self, args: &IngressArgs) -> Result<String> {
         match self {
-            Self::Docker => Ok(docker_runtime(args)?.endpoint()),
+            Self::Docker | Self::Swarm => Ok(docker_runtime(args)?.endpoint()),
             Self::Process => Ok(PROCESSES.to_owned()),
         }
     }
@@ -240,7 +283,8 @@ impl IngressKind {
                     proxy_protocol: args.proxy_protocol,
                     access_log: args.access_log,
                 };
-                let nginx = Arc::new(NginxIngress::new(runtime, Arc::new(TcpDialer), config));
+                let dialer = Arc::clone(&engine.dialer);
+                let nginx = Arc::new(NginxIngress::new(runtime, dialer, config));
                 let acme = AcmeSettings {
                     directory: args.acme_directory.clone(),
                     contact: args.acme_contact.as_ref().map(|mail| format!("mailto:{mail}")),

@@ -10,7 +10,7 @@ use super::*;
 const LOCAL: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 async fn probe(port: u16, probe: Probe, millis: u64) -> ProbeAnswer {
-    TcpDialer.probe((LOCAL, port).into(), &probe, Span::from_millis(millis)).await
+    TcpDialer::default().probe((LOCAL, port).into(), &probe, Span::from_millis(millis)).await
 }
 
 /// Answers one request with these bytes, and holds the connection open if `hold` is set.

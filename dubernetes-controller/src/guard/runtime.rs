@@ -1,7 +1,7 @@
 //! The guard of a [`ContainerRuntime`] and of its parts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use dubernetes_core::app::{AppName, Duration as Span, ImageRef, InstanceName, Pu
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest,
     ExecSession, FileEntry, Files, ImageId, ImageLayers, Images, LogLine, LogOptions, Logs,
-    Network, Networks, OpenPorts, Owner, Process, PullProgress, RuntimeError, RuntimeEvent,
-    RuntimeInfo, RuntimeStream, Stats, StatsReader, Stdio, require,
+    Network, Networks, NodeInfo, Nodes, OpenPorts, Owner, Process, PullProgress, RuntimeError,
+    RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader, Stdio, require,
 };
 
 use super::{PULL, READ, STOP_MARGIN, WRITE, catch_panic, guard};
@@ -132,6 +132,11 @@ impl ContainerRuntime for GuardedRuntime {
         let part: &dyn Images = self;
         self.0.images().map(|_| part)
     }
+
+    fn nodes(&self) -> Option<&dyn Nodes> {
+        let part: &dyn Nodes = self;
+        self.0.nodes().map(|_| part)
+    }
 }
 
 #[async_trait]
@@ -146,6 +151,11 @@ impl Networks for GuardedRuntime {
         guard("inspect a network", READ, networks.find(instance)).await
     }
 
+    fn held_addresses(&self, instance: &InstanceName) -> BTreeSet<IpAddr> {
+        let networks = self.0.networks();
+        networks.map(|networks| networks.held_addresses(instance)).unwrap_or_default()
+    }
+
     async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError> {
         let networks = require(self.0.networks(), Capability::PlannedAddresses)?;
         guard("remove a network", WRITE, networks.remove(instance)).await
@@ -158,6 +168,22 @@ impl Networks for GuardedRuntime {
     ) -> Result<(), RuntimeError> {
         let networks = require(self.0.networks(), Capability::PlannedAddresses)?;
         guard("publish names", WRITE, networks.publish_names(instance, names)).await
+    }
+}
+
+#[async_trait]
+impl Nodes for GuardedRuntime {
+    async fn list(&self) -> Result<Vec<NodeInfo>, RuntimeError> {
+        let nodes = require(self.0.nodes(), Capability::SeveralHosts)?;
+        guard("list nodes", READ, nodes.list()).await
+    }
+
+    fn places(&self) -> BTreeMap<ContainerId, String> {
+        self.0.nodes().map(|nodes| nodes.places()).unwrap_or_default()
+    }
+
+    fn leaving(&self) -> BTreeSet<ContainerId> {
+        self.0.nodes().map(|nodes| nodes.leaving()).unwrap_or_default()
     }
 }
 

@@ -115,7 +115,7 @@ fn initial_roles<'a>(app: &App<'a>) -> Vec<(&'a ObservedReplica, Role)> {
     }
     let slot = |r: &ObservedReplica| (r.labels.ordinal, r.labels.revision);
     for same_slot in rest.chunk_by(|a, b| slot(a) == slot(b)) {
-        // The list is in the order of restarts: the last one is the newest.
+        // By the order of the list, the last one is the newest.
         let Some((&newest, older)) = same_slot.split_last() else { continue };
         let superseded = || Role::Terminating(Reason::Superseded);
         roles.extend(older.iter().map(|&older| (older, superseded())));

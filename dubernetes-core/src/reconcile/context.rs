@@ -13,7 +13,7 @@ use crate::labels::ReplicaLabels;
 use crate::runtime::ContainerId;
 use crate::state::{
     DesiredState, Drain, EngineStatus, ObservedOneOff, ObservedPreDeploy, ObservedReplica,
-    ObservedState,
+    ObservedState, Readiness,
 };
 use crate::store::Revision;
 
@@ -40,7 +40,8 @@ pub(super) struct Context<'a> {
 /// Everything that is observed of one app.
 #[derive(Debug, Default)]
 pub(super) struct Observed<'a> {
-    /// In the order of ordinal, revision, restarts and id.
+    /// In the order of ordinal, revision, readiness, restarts, creation and id: of those in one
+    /// slot the last one is the one to keep.
     pub(super) replicas: Vec<&'a ObservedReplica>,
     /// In the order of revision and id.
     pub(super) pre_deploys: Vec<&'a ObservedPreDeploy>,
@@ -92,7 +93,10 @@ impl<'a> Context<'a> {
         for app in apps.values_mut() {
             app.replicas.sort_by_key(|replica| {
                 let labels = &replica.labels;
-                (labels.ordinal, labels.revision, labels.restarts, &replica.id)
+                let slot = (labels.ordinal, labels.revision);
+                // A replica of a host that was lost may come back beside its successor.
+                let is_ready = matches!(replica.readiness, Readiness::Ready { .. });
+                (slot, is_ready, labels.restarts, replica.created_at, &replica.id)
             });
             app.pre_deploys.sort_by_key(|hook| (hook.labels.revision, &hook.id));
             app.one_offs.sort_by_key(|one_off| &one_off.labels.id);

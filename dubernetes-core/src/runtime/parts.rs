@@ -1,15 +1,15 @@
 //! The optional parts of a runtime.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
     ContainerId, ExecRequest, ExecSession, FileEntry, ImageLayers, LogLine, LogOptions, Network,
-    RuntimeError, RuntimeStream, Stats, Stdio,
+    NodeInfo, RuntimeError, RuntimeStream, Stats, Stdio,
 };
 use crate::app::{AppName, ImageRef, InstanceName};
 
@@ -23,6 +23,13 @@ pub trait Networks: fmt::Debug + Send + Sync {
     /// Returns the instance's network, or `None` if it does not exist. Fails with
     /// [`RuntimeError::OwnedByOtherState`] if another state has claimed it.
     async fn find(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError>;
+
+    /// Returns addresses that no new container can get now, beside those of listed containers:
+    /// such as those of containers on a lost host. Does not wait. By default there are none.
+    fn held_addresses(&self, instance: &InstanceName) -> BTreeSet<IpAddr> {
+        let _ = instance;
+        BTreeSet::new()
+    }
 
     /// Removes the instance's network, and its published names. A missing one is success.
     async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError>;
@@ -119,4 +126,18 @@ pub trait Images: fmt::Debug + Send + Sync {
     /// archive is [`RuntimeError::Rejected`]. An error of the stream ends the call, and leaves
     /// what was there.
     async fn load(&self, archive: RuntimeStream<Bytes>) -> Result<(), RuntimeError>;
+}
+
+/// The part of a runtime that knows its hosts.
+#[async_trait]
+pub trait Nodes: fmt::Debug + Send + Sync {
+    /// Lists the hosts, by name.
+    async fn list(&self) -> Result<Vec<NodeInfo>, RuntimeError>;
+
+    /// Returns the host of each container that was listed or created. Does not wait.
+    fn places(&self) -> BTreeMap<ContainerId, String>;
+
+    /// Returns the containers of the last list that should be replaced, as those of a host that is
+    /// to be empty. Does not wait.
+    fn leaving(&self) -> BTreeSet<ContainerId>;
 }

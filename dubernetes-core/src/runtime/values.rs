@@ -51,6 +51,25 @@ pub struct Network {
     pub subnet: Ipv4Net,
 }
 
+/// A host of a runtime that has several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// Its name.
+    pub name: String,
+    /// Its address among the hosts.
+    pub address: String,
+    /// Whether it is alive.
+    pub is_ready: bool,
+    /// Whether it may get new containers.
+    pub is_active: bool,
+    /// Whether its containers are to move to others.
+    pub is_drained: bool,
+    /// Whether the runtime has a connection to it; without one it gets no containers.
+    pub is_connected: bool,
+    /// Whether the ingress is there.
+    pub is_entry: bool,
+}
+
 /// The engine's id of a container, or the name where a method takes both. An id is never used
 /// again, unlike a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -28,7 +28,7 @@ use crate::to_docker::{self, path_segment, resolve_mounts};
 
 /// The first API that takes parameters of the kernel for an endpoint.
 const ENDPOINT_SYSCTLS_API: (u32, u32) = (1, 46);
-/// Interval between checks whether a signal has ended a container.
+/// Interval between checks whether a signal has ended a container, or whether it is removed.
 const POLL_INTERVAL: StdDuration = StdDuration::from_millis(100);
 
 /// Creates a container named `name`, without its files, see [`super::staging`].
@@ -281,7 +281,29 @@ pub(super) async fn remove(engine: &Engine, id: &ContainerId) -> Result<(), Runt
     let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
     let call = engine.docker()?.remove_container(name, Some(options));
     match engine.call(WRITE, &operation, call).await {
-        Err(error) if !matches!(error.status(), Some(404 | 409)) => Err(error.into_runtime_error()),
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => Ok(()),
+        Err(error) => match error.status() {
+            Some(404) => Ok(()),
+            Some(409) => wait_until_removed(engine, name, &operation).await,
+            Some(_) | None => Err(error.into_runtime_error()),
+        },
     }
+}
+
+/// Waits for the end of another removal.
+async fn wait_until_removed(
+    engine: &Engine,
+    name: &str,
+    operation: &str,
+) -> Result<(), RuntimeError> {
+    let deadline = Instant::now() + WRITE;
+    while Instant::now() < deadline {
+        let call = engine.docker()?.inspect_container(name, None);
+        match engine.call(READ, operation, call).await {
+            Err(error) if error.status() == Some(404) => return Ok(()),
+            Err(error) if error.status().is_none() => return Err(error.into_runtime_error()),
+            Ok(_) | Err(_) => sleep(POLL_INTERVAL).await,
+        }
+    }
+    Err(CallError::timeout(operation).into_runtime_error())
 }

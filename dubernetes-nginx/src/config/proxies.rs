@@ -4,11 +4,14 @@
 //! those requests come from replicas. A value that is believed is still checked, since a proxy may
 //! pass on what its client has written. Any other counts as missing.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use ipnet::IpNet;
 
 use super::{RenderContext, http_socket};
 use crate::directive::Token::{Network, Pattern, Text, Word};
 use crate::directive::{Conf, IllegalToken, Token};
+use crate::request::outside_ports;
 
 /// The file that the servers of hosts include.
 pub(super) const FILE: &str = "proxies.conf";
@@ -112,6 +115,15 @@ impl Proxies {
         conf.words("real_ip_header", &[source])?;
         conf.words("real_ip_recursive", &["on"])?;
         Ok(conf.finish())
+    }
+}
+
+impl RenderContext {
+    /// Returns where requests from outside arrive, over HTTP and over HTTPS.
+    pub(super) fn outside(&self) -> (SocketAddr, SocketAddr) {
+        let (http, https) = outside_ports(self.any_address);
+        let address = if self.any_address { Ipv4Addr::UNSPECIFIED } else { self.address };
+        ((address, http).into(), (address, https).into())
     }
 }
 

@@ -5,7 +5,6 @@ use dubernetes_core::ingress::{HostTls, RouteTable};
 use super::{ROOT, RenderContext, access_log, hosts, proxies};
 use crate::directive::Token::{HostFile, Pattern, SameOverHttps, Socket, Text, Word};
 use crate::directive::{Conf, IllegalToken, Token};
-use crate::proxy::HTTPS_PORT;
 use crate::version::Version;
 
 /// The directory of certificates, in that of a generation.
@@ -109,5 +108,5 @@ pub(super) fn write_https(
 }
 
 fn https_socket(context: &RenderContext) -> Token<'static> {
-    Socket((context.address, HTTPS_PORT).into())
+    Socket(context.outside().1)
 }

@@ -51,7 +51,12 @@ fn section<S: Subject>(page: &mut String, adapters: &[(&str, &str)]) {
 #[test]
 fn conformance_page_shows_every_check() {
     let mut page = HEAD.to_owned();
-    let runtimes = [("Docker", "docker"), ("processes", "processes"), ("fake", "fake-runtime")];
+    let runtimes = [
+        ("Docker", "docker"),
+        ("swarm", "swarm"),
+        ("processes", "processes"),
+        ("fake", "fake-runtime"),
+    ];
     section::<RuntimeSubject>(&mut page, &runtimes);
     section::<IngressSubject>(
         &mut page,

@@ -47,6 +47,7 @@ mod ssh;
 mod stack;
 mod step_and_replay;
 mod store_faults;
+mod swarm;
 mod terminal;
 mod tls;
 mod why;

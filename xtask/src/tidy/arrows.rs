@@ -8,10 +8,11 @@ use anyhow::{Context as _, Result};
 use crate::run;
 
 /// Crates that implement a trait of the core.
-pub(super) const ADAPTERS: [&str; 6] = [
+pub(super) const ADAPTERS: [&str; 7] = [
     "dubernetes-docker",
     "dubernetes-process",
     "dubernetes-sqlite",
+    "dubernetes-swarm",
     "dubernetes-nginx",
     "dubernetes-proxy",
     "dubernetes-tls",
@@ -84,6 +85,8 @@ fn may_depend(name: &str, on: &str) -> bool {
         "xtask" => on == MANIFEST,
         TESTKIT => [CORE, CONTROLLER].contains(&on),
         API => [CORE, CONTROLLER, MANIFEST].contains(&on),
+        // Each node of a swarm has a Docker engine.
+        "dubernetes-swarm" => [CORE, "dubernetes-docker"].contains(&on),
         _ => on == CORE,
     }
 }

@@ -211,7 +211,7 @@ impl NginxFixture {
         };
         NginxIngress::new(
             Arc::new(self.runtime.clone()),
-            Arc::new(dubernetes_controller::TcpDialer),
+            Arc::new(dubernetes_controller::TcpDialer::default()),
             config,
         )
     }
