@@ -17,6 +17,7 @@ mod shared;
 mod simulate;
 pub(crate) mod suggestions;
 mod top;
+mod ui;
 mod wait;
 
 pub(crate) use backup::{BackupArgs, RestoreArgs};
@@ -45,6 +46,7 @@ pub(crate) use shared::{
 };
 pub(crate) use simulate::{Scheduled, SimulateArgs};
 pub(crate) use top::{SortBy, TopArgs};
+pub(crate) use ui::UiArgs;
 pub(crate) use wait::{Condition, WaitForArgs};
 
 use clap::{CommandFactory as _, Parser};

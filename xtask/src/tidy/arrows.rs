@@ -22,6 +22,7 @@ const MANIFEST: &str = "dubernetes-manifest";
 const CONTROLLER: &str = "dubernetes-controller";
 const TESTKIT: &str = "dubernetes-testkit";
 const API: &str = "dubernetes-api";
+const WEB: &str = "dubernetes-web";
 const CLI: &str = "dubernetes-cli";
 /// Re-exports the other crates for programs that embed them.
 const FACADE: &str = "dubernetes";
@@ -84,6 +85,7 @@ fn may_depend(name: &str, on: &str) -> bool {
         "xtask" => on == MANIFEST,
         TESTKIT => [CORE, CONTROLLER].contains(&on),
         API => [CORE, CONTROLLER, MANIFEST].contains(&on),
+        WEB => [CORE, API].contains(&on),
         _ => on == CORE,
     }
 }
@@ -126,6 +128,7 @@ mod tests {
         assert!(!may_depend(CONTROLLER, MANIFEST));
         assert!(!may_depend(CONTROLLER, FACADE));
         assert!(!may_depend(API, "dubernetes-sqlite"));
+        assert!(may_depend(WEB, API) && !may_depend(WEB, CONTROLLER));
         assert!(may_depend(CLI, "dubernetes-sqlite"));
         assert!(may_depend(FACADE, "dubernetes-sqlite"));
     }
