@@ -49,4 +49,5 @@ mod step_and_replay;
 mod store_faults;
 mod terminal;
 mod tls;
+mod web;
 mod why;
