@@ -10,6 +10,7 @@ mod openapi;
 pub mod path;
 mod problem;
 pub mod server;
+pub mod text;
 mod tunnel;
 pub mod wire;
 

@@ -11,6 +11,10 @@ pub const APP: &str = "/v1/apps/{name}";
 pub const APP_SCALE: &str = "/v1/apps/{name}/scale";
 /// Rollout of an app: undo, restart, pause, resume.
 pub const APP_ROLLOUT: &str = "/v1/apps/{name}/rollout";
+/// Dry run of a change of an app's rollout.
+pub const APP_ROLLOUT_PLAN: &str = "/v1/apps/{name}/rollout/plan";
+/// What happens to an app from now on.
+pub const APP_FORECAST: &str = "/v1/apps/{name}/forecast";
 /// Revisions of an app.
 pub const APP_REVISIONS: &str = "/v1/apps/{name}/revisions";
 /// Explanation of the state of an app.

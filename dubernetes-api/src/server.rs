@@ -197,6 +197,8 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(events::list))
         .routes(routes!(watch::watch))
         .routes(routes!(plan::plan))
+        .routes(routes!(plan::rollout::plan_rollout))
+        .routes(routes!(plan::rollout::forecast_app))
         .routes(routes!(routes::list))
         .routes(routes!(nodes::list))
         .routes(routes!(system::status))

@@ -189,3 +189,36 @@ async fn plan_names_setting_that_leaves_no_replica_ready() {
         assert!(downtime.contains(setting), "{downtime}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn planned_rollout_change_predicts_steps_and_changes_nothing() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    becomes(&api, "complete").await;
+    api.ready(WEB2).await;
+    becomes(&api, "complete").await;
+    let plan = async |body| api.post("/v1/apps/web/rollout/plan", body).await;
+    let restart = plan(r#"{"action":"restart"}"#).await.json();
+    assert_eq!((&restart["revision_from"], &restart["revision_to"]), (&json!(2), &json!(3)));
+    assert_eq!((&restart["downtime"], &restart["changes"]), (&json!("none"), &json!([])));
+    let steps = restart["forecast"]["steps"].as_array().unwrap();
+    assert!(steps.iter().any(|step| step["action"] == "create"), "{restart}");
+    let undo = plan(r#"{"action":"undo","to":1}"#).await.json();
+    let changes = json!([{"path":"image","old":"web:2","new":"web:1"}]);
+    assert_eq!(undo["changes"], changes, "{undo}");
+    let pause = plan(r#"{"action":"pause"}"#).await.json();
+    assert_eq!(pause["forecast"]["steps"], json!([]), "{pause}");
+    for (body, error) in [
+        (r#"{"action":"undo","to":9}"#, "404 not-found"),
+        (r#"{"action":"restart","to":1}"#, "422 invalid-spec"),
+        (r#"{"action":"explode"}"#, "422 invalid-spec"),
+    ] {
+        assert_eq!(plan(body).await.error(), error, "{body}");
+    }
+    let now = api.get("/v1/apps/web/forecast").await.json();
+    assert_eq!((&now["change"], &now["forecast"]["steps"]), (&json!("unchanged"), &json!([])));
+    assert_eq!(api.get("/v1/apps/none/forecast").await.error(), "404 not-found");
+    let missing = api.post("/v1/apps/none/rollout/plan", r#"{"action":"restart"}"#).await;
+    assert_eq!(missing.error(), "404 not-found");
+    assert_eq!(revisions(&api).await.len(), 2, "nothing was changed");
+}

@@ -346,6 +346,8 @@ async fn openapi_lists_every_endpoint() {
         path::APP,
         path::APP_SCALE,
         path::APP_ROLLOUT,
+        path::APP_ROLLOUT_PLAN,
+        path::APP_FORECAST,
         path::APP_REVISIONS,
         path::APP_WHY,
         path::APP_LOGS,

@@ -18,6 +18,7 @@ mod shared;
 mod simulate;
 pub(crate) mod suggestions;
 mod top;
+mod ui;
 mod wait;
 
 pub(crate) use backup::{BackupArgs, RestoreArgs};
@@ -47,6 +48,7 @@ pub(crate) use shared::{
 };
 pub(crate) use simulate::{Scheduled, SimulateArgs};
 pub(crate) use top::{SortBy, TopArgs};
+pub(crate) use ui::UiArgs;
 pub(crate) use wait::{Condition, WaitForArgs};
 
 use clap::{CommandFactory as _, Parser};

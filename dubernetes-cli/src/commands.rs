@@ -35,6 +35,7 @@ mod socket;
 mod status;
 mod top;
 mod trust;
+mod ui;
 mod up;
 mod validate;
 mod version;
@@ -59,6 +60,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Serve(args) => serve::run(&args, settings).await,
         Command::Up(args) => up::run(&args, settings).await,
         Command::Wait(args) => wait::run(&args, settings).await,
+        Command::Ui(args) => ui::run(&args, settings).await,
         Command::Run(args) => run::run(&args, settings).await,
         Command::Diff(args) => until_interrupted(diff::run(&args, settings)).await,
         Command::Plan(args) => until_interrupted(plan::run(&args, settings)).await,

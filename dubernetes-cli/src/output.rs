@@ -1,18 +1,19 @@
 //! Output formats of results: tables for people, JSON and YAML for programs, names for scripts.
 //! Only results go to standard output.
 
-mod age;
 mod json;
 mod rows;
+mod span;
 mod table;
 mod text;
 mod wrap;
 mod yaml;
 
-pub(crate) use age::{age, seconds, span};
-pub(crate) use rows::{Row, or_none, reason, short_id};
+pub(crate) use dubernetes_api::text::{age, changed_fields, reason, refusal};
+pub(crate) use rows::{Row, or_none, short_id};
+pub(crate) use span::{seconds, span};
 pub(crate) use table::{Cell, Table};
-pub(crate) use text::{changed_fields, engine, refusal, replicas, urls};
+pub(crate) use text::{engine, replicas, urls};
 pub(crate) use wrap::wrap;
 
 use std::io::{self, IsTerminal as _, Write as _};

@@ -1,6 +1,7 @@
 //! Colours. No colour is the only sign of anything: a word always stands beside it.
 
 use anstyle::{AnsiColor, Style};
+use dubernetes_api::text::{Tone, phase_tone, pod_tone};
 use dubernetes_core::plan::{Phase, PodState};
 
 /// Label `error:`.
@@ -32,28 +33,20 @@ pub(crate) fn pod_name(index: usize) -> Style {
     POD_NAMES[index % POD_NAMES.len()]
 }
 
-const GOOD: Style = AnsiColor::Green.on_default();
-const CHANGING: Style = AnsiColor::Yellow.on_default();
-const BAD: Style = AnsiColor::Red.on_default();
-
 /// Returns the colour of an app's phase.
 pub(crate) fn phase(phase: Phase) -> Style {
-    match phase {
-        Phase::Ready => GOOD,
-        Phase::Pending | Phase::Progressing | Phase::Deleting => CHANGING,
-        Phase::Degraded | Phase::Failed => BAD,
-    }
+    tone(phase_tone(phase))
 }
 
 /// Returns the colour of a pod's state.
 pub(crate) fn pod_state(state: PodState, ready: bool) -> Style {
-    match state {
-        PodState::Running if ready => GOOD,
-        PodState::Running
-        | PodState::Pending
-        | PodState::Starting
-        | PodState::Draining
-        | PodState::Stopping => CHANGING,
-        PodState::BackOff | PodState::Exited | PodState::Unknown => BAD,
+    tone(pod_tone(state, ready))
+}
+
+fn tone(tone: Tone) -> Style {
+    match tone {
+        Tone::Good => AnsiColor::Green.on_default(),
+        Tone::Changing => AnsiColor::Yellow.on_default(),
+        Tone::Bad => AnsiColor::Red.on_default(),
     }
 }

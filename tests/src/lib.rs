@@ -1,7 +1,7 @@
 //! Test kit of the end-to-end tests: a [`scenario`] with an instance of its own, the program as
 //! users run it ([`program`]), [`checks`] on observable behaviour, requests ([`http`]), load
 //! ([`load`]) and websockets ([`websocket`]). [`mod@bench`] measures the program with the same
-//! means.
+//! means. [`browser`] drives a real browser.
 //!
 //! A test drives the built program on a real engine with a real nginx. It shows only what no
 //! lower test level can show.
@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 pub mod bench;
+pub mod browser;
 pub mod checks;
 pub mod closing;
 pub mod document;

@@ -17,8 +17,8 @@ use serde::Serialize;
 use crate::client::{Client, ClientError};
 use crate::path;
 use crate::wire::{
-    self, App, Applied, Event, Health, ImageLayers, KeyRotation, List, PlanReport, Pod, PodStats,
-    Revision, RolloutRequest, Route, Scale, SecretSet, Status, Version, Why,
+    self, App, AppPlan, Applied, Event, Health, ImageLayers, KeyRotation, List, PlanReport, Pod,
+    PodStats, Revision, RolloutRequest, Route, Scale, SecretSet, Status, Version, Why,
 };
 
 /// Selects events.
@@ -134,6 +134,21 @@ impl Client {
         rollout: RolloutRequest,
     ) -> Result<Applied, ClientError> {
         let request = self.call(Method::POST, &path::named(path::APP_ROLLOUT, name));
+        self.json(request.json(&rollout)).await
+    }
+
+    /// Returns what happens to an app from now on, if everything succeeds.
+    pub async fn forecast(&self, name: &str) -> Result<AppPlan, ClientError> {
+        self.get(&path::named(path::APP_FORECAST, name), &[]).await
+    }
+
+    /// Returns the effect of a change of an app's rollout, without carrying it out.
+    pub async fn plan_rollout(
+        &self,
+        name: &str,
+        rollout: RolloutRequest,
+    ) -> Result<AppPlan, ClientError> {
+        let request = self.call(Method::POST, &path::named(path::APP_ROLLOUT_PLAN, name));
         self.json(request.json(&rollout)).await
     }
 

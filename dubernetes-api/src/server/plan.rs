@@ -1,6 +1,7 @@
 //! Dry run: the effect of applying specs. Changes nothing.
 
 mod changes;
+pub(super) mod rollout;
 
 use std::collections::BTreeSet;
 
@@ -148,26 +149,39 @@ fn report(
         changes.push((name, decided.put.change, refused));
     }
     let apps = changes.into_iter().filter_map(|(name, change, refused)| {
-        let forecast = forecast(&after, &snapshot.observed, &name, now);
-        let old = before.apps.get(&name);
-        let new = after.apps.get(&name)?;
-        Some(AppPlan {
-            change,
-            refused,
-            changes: old.map_or_else(Vec::new, |old| changes::field_changes(&old.spec, &new.spec)),
-            revision_from: old.map(|old| old.revision),
-            revision_to: new.revision,
-            downtime: downtime_text(snapshot, &name, &new.spec, &forecast),
-            most_memory: new
-                .spec
-                .resources
-                .memory
-                .map(|limit| limit.saturating_mul(forecast.most_live).to_string()),
-            forecast,
-            app: name,
-        })
+        app_plan(before, &after, snapshot, &name, change, refused, now)
     });
     Ok(PlanReport { apps: apps.collect() })
+}
+
+/// Predicts what happens to an app between two desired states; `None` if it is not in the second.
+fn app_plan(
+    before: &DesiredState,
+    after: &DesiredState,
+    snapshot: &Snapshot,
+    name: &AppName,
+    change: Change,
+    refused: Option<Refused>,
+    now: Timestamp,
+) -> Option<AppPlan> {
+    let forecast = forecast(after, &snapshot.observed, name, now);
+    let old = before.apps.get(name);
+    let new = after.apps.get(name)?;
+    Some(AppPlan {
+        app: name.clone(),
+        change,
+        refused,
+        changes: old.map_or_else(Vec::new, |old| changes::field_changes(&old.spec, &new.spec)),
+        revision_from: old.map(|old| old.revision),
+        revision_to: new.revision,
+        downtime: downtime_text(snapshot, name, &new.spec, &forecast),
+        most_memory: new
+            .spec
+            .resources
+            .memory
+            .map(|limit| limit.saturating_mul(forecast.most_live).to_string()),
+        forecast,
+    })
 }
 
 /// Applies a spec in memory as the store would. A spec that has already failed is applied all the

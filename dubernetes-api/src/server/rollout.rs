@@ -33,20 +33,7 @@ pub(super) async fn update(
     _: Params<NoParams>,
     body: Json,
 ) -> Result<JsonResponse<Applied>, ApiError> {
-    let RolloutRequest { action: requested, to } = body.read()?;
-    let action = match requested {
-        RolloutAction::Undo => store::RolloutAction::Undo { to },
-        RolloutAction::Restart => store::RolloutAction::Restart,
-        RolloutAction::Pause => store::RolloutAction::Pause,
-        RolloutAction::Resume => store::RolloutAction::Resume,
-    };
-    if to.is_some() && requested != RolloutAction::Undo {
-        return Err(ApiError::invalid(vec![FieldProblem {
-            pointer: Some("/to".to_owned()),
-            hint: Some("remove it".to_owned()),
-            ..FieldProblem::new("to", "`to` is only allowed with the action `undo`")
-        }]));
-    }
+    let action = requested_action(body.read()?)?;
     // The handle numbers revisions above the observed ones, so wait for the first pass.
     state.latest_snapshot().await;
     let put = state.controller.update_rollout(&name, action).await?;
@@ -62,4 +49,23 @@ pub(super) async fn update(
     }
     let app = view::app(&state.info, &state.controller.snapshot(), &put.app);
     Ok(JsonResponse(Applied { change: put.change, app, note: None }))
+}
+
+/// Returns the action of a request.
+pub(super) fn requested_action(request: RolloutRequest) -> Result<store::RolloutAction, ApiError> {
+    let RolloutRequest { action: requested, to } = request;
+    let action = match requested {
+        RolloutAction::Undo => store::RolloutAction::Undo { to },
+        RolloutAction::Restart => store::RolloutAction::Restart,
+        RolloutAction::Pause => store::RolloutAction::Pause,
+        RolloutAction::Resume => store::RolloutAction::Resume,
+    };
+    if to.is_some() && requested != RolloutAction::Undo {
+        return Err(ApiError::invalid(vec![FieldProblem {
+            pointer: Some("/to".to_owned()),
+            hint: Some("remove it".to_owned()),
+            ..FieldProblem::new("to", "`to` is only allowed with the action `undo`")
+        }]));
+    }
+    Ok(action)
 }

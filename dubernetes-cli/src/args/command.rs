@@ -6,8 +6,8 @@ use super::{
     ApplyArgs, BackupArgs, CompletionArgs, ContextArgs, DeleteArgs, DescribeArgs, DownArgs,
     EventsArgs, ExecArgs, ExplainArgs, FileArgs, FormatArgs, GetArgs, ImportArgs, InitArgs,
     LogsArgs, ManArgs, PlanArgs, PortForwardArgs, PushArgs, RenewArgs, ReplayArgs, RestoreArgs,
-    RolloutArgs, RunArgs, ScaleArgs, SecretArgs, ServeArgs, SimulateArgs, TopArgs, UndoArgs,
-    UpArgs, WaitForArgs, WhyArgs,
+    RolloutArgs, RunArgs, ScaleArgs, SecretArgs, ServeArgs, SimulateArgs, TopArgs, UiArgs,
+    UndoArgs, UpArgs, WaitForArgs, WhyArgs,
 };
 
 /// The verbs.
@@ -182,6 +182,17 @@ Examples:
   dubernetes top
   dubernetes top pods web --sort-by memory")]
     Top(TopArgs),
+    /// Serve a web page about the apps, and open it.
+    #[command(long_about = "\
+Serve a web page about the apps on this machine, until interrupted, and open it in a browser:
+what needs attention and why, pods, rollouts, events, logs, and changes with their plan. The
+link logs in one browser, once. The orchestrator may be elsewhere: `--host ssh://…`.
+
+Examples:
+  dubernetes ui
+  dubernetes ui --read-only
+  dubernetes ui --host ssh://ada@server.example --no-browser")]
+    Ui(UiArgs),
     /// Forward local ports to a pod.
     #[command(long_about = "\
 Forward local ports to a pod until interrupted. The name of an app picks one of its ready

@@ -68,6 +68,7 @@ impl Command {
             | Self::Explain(_)
             | Self::Schema
             | Self::Completion(_)
+            | Self::Ui(_)
             | Self::Man(_) => return variable_asks_for_json(),
         };
         format.format() == Format::Json

@@ -1,6 +1,7 @@
 //! `plan`: shows the steps that an apply would take.
 
-use dubernetes_api::wire::{AppPlan, Change, PlanReport};
+use dubernetes_api::text;
+use dubernetes_api::wire::{AppPlan, PlanReport};
 use dubernetes_core::app::AppSpec;
 
 use crate::args::{Format, PlanArgs};
@@ -46,7 +47,7 @@ fn report_text(report: &PlanReport, specs: &[AppSpec], excess: Excess) -> String
 }
 
 fn app_text(plan: &AppPlan, replicas: u16, excess: Excess) -> String {
-    let mut out = format!("app/{}: {}\n", plan.app, heading(plan));
+    let mut out = format!("app/{}: {}\n", plan.app, text::plan_heading(plan));
     if let Some(refused) = &plan.refused {
         let refusal = output::refusal(refused);
         out.push_str(&format!("{refusal}; only `apply --retry` would do this:\n"));
@@ -81,29 +82,7 @@ fn app_text(plan: &AppPlan, replicas: u16, excess: Excess) -> String {
         Some(excess) => format!(" (at most {most} of memory, {excess})"),
         None => format!(" (at most {most} of memory)"),
     });
-    out.push_str(&format!(
-        "fewest ready replicas: {} of {replicas}; most replicas at one time: {}{}; downtime: {}\n",
-        forecast.fewest_ready,
-        forecast.most_live,
-        memory.unwrap_or_default(),
-        plan.downtime
-    ));
+    let memory = memory.unwrap_or_default();
+    out.push_str(&format!("{}\n", text::plan_summary(plan, replicas, &memory)));
     out
-}
-
-fn heading(plan: &AppPlan) -> String {
-    let revision = match plan.revision_from {
-        Some(from) if from != plan.revision_to => {
-            format!("revision {from} -> {}", plan.revision_to)
-        }
-        Some(_) | None => format!("revision {}", plan.revision_to),
-    };
-    match plan.change {
-        Change::Created => format!("new, {revision}"),
-        Change::Unchanged => format!("unchanged, {revision}"),
-        Change::Configured => {
-            let fields = output::changed_fields(plan);
-            if fields.is_empty() { revision } else { format!("{revision}, {}", fields.join(", ")) }
-        }
-    }
 }

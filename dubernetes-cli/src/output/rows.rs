@@ -1,14 +1,13 @@
 //! Table columns of each kind of object.
 
+use dubernetes_api::text::{age, reason, with_next_try};
 use dubernetes_api::wire::{
-    App, AppStatus, Certificate, CertificateState, EndpointState, Event, Node, NodeState, Pod,
-    Revision, Route, Secret,
+    App, Certificate, CertificateState, EndpointState, Event, Node, NodeState, Pod, Revision,
+    Route, Secret,
 };
-use dubernetes_core::plan::Phase;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::age::age;
 use super::table::Cell;
 use crate::style;
 
@@ -285,29 +284,6 @@ impl Row for Node {
 
     fn full_name(&self) -> String {
         format!("node/{}", self.name)
-    }
-}
-
-/// Returns the reason of an app's state, the time until the next try, and for how long the app has
-/// been broken.
-pub(crate) fn reason(status: &AppStatus, now: Timestamp) -> String {
-    let reason = with_next_try(&status.message, status.next_try, now);
-    let is_broken = matches!(status.phase, Phase::Failed | Phase::Degraded);
-    match status.since.filter(|_| is_broken && !reason.is_empty()) {
-        Some(since) => format!("{reason} (for {})", age(since, now)),
-        None => reason,
-    }
-}
-
-/// Returns a message, and the time until the next try.
-fn with_next_try(message: &str, next_try: Option<Timestamp>, now: Timestamp) -> String {
-    let left = next_try.map(|at| at.as_second().saturating_sub(now.as_second()).max(0));
-    match left.and_then(|left| u64::try_from(left).ok()) {
-        Some(left) if !message.is_empty() => {
-            let left = dubernetes_core::app::Duration::from_secs(left);
-            format!("{message}, next try in {left}")
-        }
-        Some(_) | None => message.to_owned(),
     }
 }
 

@@ -50,4 +50,5 @@ mod store_faults;
 mod swarm;
 mod terminal;
 mod tls;
+mod web;
 mod why;

@@ -22,17 +22,17 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_dubernetes-under-test");
 const HOST: &str = "whoami.local";
 
 /// An instance of processes, whose orchestrator and processes end with it.
-struct Instance {
+pub(crate) struct Instance {
     folder: TempDir,
     port: Port,
 }
 
 impl Instance {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), port: Port::take() }
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("DUBERNETES_") {
@@ -46,16 +46,21 @@ impl Instance {
         command
     }
 
-    async fn run(&self, words: &[&str]) -> CommandResult {
+    pub(crate) async fn run(&self, words: &[&str]) -> CommandResult {
         run(self.command(words), format!("dubernetes {}", words.join(" ")), "").await
     }
 
     fn state(&self) -> PathBuf {
-        self.folder.path().join("state")
+        self.path("state")
+    }
+
+    /// Returns the path of a file of the instance.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Starts an orchestrator. Its output goes to a file.
-    fn start(&self, words: &[&str]) -> Child {
+    pub(crate) fn start(&self, words: &[&str]) -> Child {
         let output = File::create(self.folder.path().join("output")).unwrap();
         let mut command = self.command(words);
         command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap()
@@ -66,7 +71,7 @@ impl Instance {
     }
 
     /// Writes a manifest of three replicas of the program of the examples.
-    fn write(&self, more: &str) -> String {
+    pub(crate) fn write(&self, more: &str) -> String {
         // Cargo builds it beside the program under test.
         let program = Path::new(PROGRAM).with_file_name("whoami");
         assert!(program.exists(), "build the whole workspace: {} is missing", program.display());
@@ -96,7 +101,7 @@ impl Instance {
     }
 
     /// Waits until three replicas of a revision, and no others, answer.
-    async fn until_three_answer(&self, revision: &str) {
+    pub(crate) async fn until_three_answer(&self, revision: &str) {
         eventually("three replicas answer", 3 * SOON, async || {
             let mut answered = BTreeSet::new();
             for _ in 0..9 {

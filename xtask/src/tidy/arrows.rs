@@ -23,6 +23,7 @@ const MANIFEST: &str = "dubernetes-manifest";
 const CONTROLLER: &str = "dubernetes-controller";
 const TESTKIT: &str = "dubernetes-testkit";
 const API: &str = "dubernetes-api";
+const WEB: &str = "dubernetes-web";
 const CLI: &str = "dubernetes-cli";
 /// Re-exports the other crates for programs that embed them.
 const FACADE: &str = "dubernetes";
@@ -87,6 +88,7 @@ fn may_depend(name: &str, on: &str) -> bool {
         API => [CORE, CONTROLLER, MANIFEST].contains(&on),
         // Each node of a swarm has a Docker engine.
         "dubernetes-swarm" => [CORE, "dubernetes-docker"].contains(&on),
+        WEB => [CORE, API].contains(&on),
         _ => on == CORE,
     }
 }
@@ -129,6 +131,7 @@ mod tests {
         assert!(!may_depend(CONTROLLER, MANIFEST));
         assert!(!may_depend(CONTROLLER, FACADE));
         assert!(!may_depend(API, "dubernetes-sqlite"));
+        assert!(may_depend(WEB, API) && !may_depend(WEB, CONTROLLER));
         assert!(may_depend(CLI, "dubernetes-sqlite"));
         assert!(may_depend(FACADE, "dubernetes-sqlite"));
     }

@@ -1,0 +1,176 @@
+//! Pages of an orchestrator on fakes, behind a real Unix socket.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use dubernetes_api::Client;
+use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess, router, serve_unix};
+use dubernetes_api::wire::Mode;
+use dubernetes_core::app::{AppSpec, InstanceName};
+use dubernetes_testkit::build::TestOrchestrator;
+use dubernetes_testkit::{Behaviour, MemoryStore};
+use dubernetes_web::{Guard, Site};
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+pub(crate) const PORT: u16 = 4321;
+pub(crate) const AUTHORITY: &str = "dubernetes.localhost:4321";
+
+/// Pages, and the orchestrator that they show.
+pub(crate) struct Pages {
+    pub(crate) orchestrator: TestOrchestrator,
+    pub(crate) client: Client,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) stop: CancellationToken,
+    router: Router,
+    cookie: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Pages {
+    /// Starts with the images `web:1`, `web:2` and `crash:1`, and logs in.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    pub(crate) async fn start_with(read_only: bool) -> Self {
+        let orchestrator = TestOrchestrator::start();
+        let crash = Behaviour::exits(Duration::from_millis(100), 1);
+        orchestrator.runtime.add_image("web:1", Behaviour::default());
+        orchestrator.runtime.add_image("web:2", Behaviour::default());
+        orchestrator.runtime.add_image("crash:1", crash);
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(serve_unix(listener, router(state(&orchestrator)), stop.clone()));
+        let client = Client::unix(&socket).unwrap();
+        let guard = Arc::new(Guard::new(PORT, read_only).unwrap());
+        let site = Site {
+            client: client.clone(),
+            guard: Arc::clone(&guard),
+            program: "dubernetes".to_owned(),
+        };
+        let router = dubernetes_web::router(site);
+        let cookie = String::new();
+        let pages = Self { orchestrator, client, guard, stop, router, cookie, _folder: folder };
+        let link = pages.guard.link();
+        let path = link.strip_prefix(&format!("http://{AUTHORITY}")).unwrap();
+        let answer = pages.get(path).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER);
+        let cookie = answer.headers[header::SET_COOKIE].to_str().unwrap();
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        Self { cookie, ..pages }
+    }
+
+    pub(crate) async fn ready(&self, spec: &AppSpec) {
+        self.client.apply(spec, None).await.unwrap();
+        self.orchestrator.until_ready(spec.name.as_str()).await;
+    }
+
+    /// Writes a line of output of a pod of revision 1.
+    pub(crate) fn print(&self, pod: &str, line: &str) {
+        self.orchestrator.runtime.write_log(&format!("dubernetes.default.{pod}.r1"), line);
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    /// Returns a request as a browser sends it that has logged in.
+    pub(crate) fn request(&self, method: &str, path: &str) -> axum::http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, AUTHORITY)
+            .header(header::COOKIE, &self.cookie)
+            .header("sec-fetch-site", if method == "GET" { "none" } else { "same-origin" })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request("GET", path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Returns the page at `path`.
+    pub(crate) async fn page(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
+        answer.text
+    }
+
+    pub(crate) async fn post(&self, path: &str, form: &str) -> Answer {
+        let request = self.request("POST", path);
+        let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(form.to_owned())).unwrap()).await
+    }
+
+    /// Confirms the form of a page, and returns the answer.
+    pub(crate) async fn confirm(&self, path: &str, page: &str) -> Answer {
+        self.post(path, &fields(page)).await
+    }
+
+    /// Returns the stream at `path`.
+    pub(crate) async fn stream(&self, path: &str) -> axum::body::BodyDataStream {
+        let request = self.request("GET", path).body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.into_body().into_data_stream()
+    }
+}
+
+/// Returns the hidden fields of the form of a page.
+pub(crate) fn fields(page: &str) -> String {
+    let inputs = page.split("<input type=\"hidden\" ").skip(1);
+    let pairs = inputs.map(|input| {
+        let value = |key: &str| {
+            let rest = input.split_once(&format!("{key}=\"")).unwrap().1;
+            rest.split('"').next().unwrap().to_owned()
+        };
+        format!("{}={}", value("name"), value("value"))
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+fn state(orchestrator: &TestOrchestrator) -> ApiState {
+    ApiState {
+        store: Arc::<MemoryStore>::clone(&orchestrator.store),
+        runtime: Arc::new(orchestrator.runtime.clone()),
+        controller: orchestrator.handle.clone(),
+        dialer: Arc::new(orchestrator.runtime.clone()),
+        clock: Arc::new(orchestrator.clock),
+        info: OrchestratorInfo {
+            instance: InstanceName::default(),
+            version: "1.2.3".to_owned(),
+            http_bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            http_port: 8080,
+            https_port: None,
+            trusted_proxies: dubernetes_core::ingress::TrustedProxies::default(),
+            proxy_protocol: false,
+            engine: None,
+            state_dir: PathBuf::from("/var/lib/dubernetes"),
+            pid: 7,
+            mode: Mode::Serve,
+            access: SocketAccess::SameUser,
+        },
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
