@@ -232,5 +232,7 @@ fn engines_are_reached_over_ssh_and_again_after_a_cut() {
         })
         .await;
         assert!(sshd.connections() >= 2, "it has connected again");
+        // So that it removes the sockets of its connections.
+        s.terminate().await;
     });
 }
