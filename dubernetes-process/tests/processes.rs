@@ -138,6 +138,12 @@ async fn next_runtime_adopts_what_runs_and_knows_what_ended() {
     let image = program(folder.path(), "sleeper", "echo begun; exec sleep 86400");
     let former = open(folder.path());
     let id = start(&former, &image).await;
+    let printed = async {
+        while texts(&former, &id, LogOptions::default()).await != ["begun"] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, printed).await.expect("the process runs");
     let before = former.inspect(&id).await.unwrap();
     // Both have the same records, as if the former one were gone.
     let next = open(folder.path());

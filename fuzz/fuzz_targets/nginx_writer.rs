@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 const CONTEXT: RenderContext = RenderContext {
     address: Ipv4Addr::new(10, 89, 0, 2),
+    any_address: false,
     gateway: Ipv4Addr::new(10, 89, 0, 1),
     version: None,
     features: Features { names: false, stream: None },

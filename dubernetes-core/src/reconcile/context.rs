@@ -95,7 +95,8 @@ impl<'a> Context<'a> {
                 let labels = &replica.labels;
                 let slot = (labels.ordinal, labels.revision);
                 // A replica of a host that was lost may come back beside its successor.
-                let is_ready = matches!(replica.readiness, Readiness::Ready { .. });
+                let was_ready = matches!(replica.readiness, Readiness::Ready { .. });
+                let is_ready = was_ready && replica.is_running();
                 (slot, is_ready, labels.restarts, replica.created_at, &replica.id)
             });
             app.pre_deploys.sort_by_key(|hook| (hook.labels.revision, &hook.id));
