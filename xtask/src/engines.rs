@@ -77,15 +77,14 @@ pub(crate) fn engines(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Returns what is missing to run the tests on other engines.
-pub(crate) fn missing() -> Option<String> {
+/// Returns why the tests cannot run on other engines here.
+pub(crate) fn missing() -> Option<&'static str> {
     let programs = ["apt-get", "dpkg-deb", "ip", "nsenter", "unshare"];
-    let missing = programs.iter().find(|program| !run::is_installed(program));
-    if let Some(program) = missing {
-        return Some(format!("{program} is not installed"));
+    if !programs.iter().all(|program| run::is_installed(program)) {
+        return Some("Debian's newest Docker: it needs apt, iproute2 and util-linux");
     }
     let is_root = run::read(&mut run::command("id", ["-u"])).is_ok_and(|id| id.trim() == "0");
-    (!is_root).then(|| "it needs root".to_owned())
+    (!is_root).then_some("Debian's newest Docker: it needs root")
 }
 
 /// Runs the tests on one engine.
