@@ -80,7 +80,10 @@ pub(crate) fn action_succeeded(planned: &Planned, now: Timestamp) -> Option<NewE
         }
         (_, Reason::NothingLeft) => "nothing of the app is left".to_owned(),
         _ => match planned.action.image() {
-            Some(image) => format!("image {image} is on the engine"),
+            Some(image) => match image.program() {
+                Some(program) => format!("program {program} exists"),
+                None => format!("image {image} is on the engine"),
+            },
             None => planned.reason.to_string(),
         },
     };

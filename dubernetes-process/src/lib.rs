@@ -241,6 +241,8 @@ impl ContainerRuntime for ProcessRuntime {
                 let message = error.to_string();
                 entry.record.container.state =
                     ContainerState::StartFailed { error: message.clone(), code };
+                // The cause is worth more than a record that cannot be written.
+                let _ = entry.record.write(&self.folder);
                 return Err(rejected(message));
             }
         };

@@ -116,6 +116,8 @@ impl SwarmRuntime {
             return Ok(());
         };
         let Some(script) = script(network.subnet, names) else { return Ok(()) };
+        let places = self.memory.places();
+        self.published.lock().done.retain(|id, _| places.contains_key(id));
         for container in containers {
             let is_running = matches!(container.state, ContainerState::Running { .. });
             let done = (container.state.clone(), script.clone());
@@ -125,10 +127,7 @@ impl SwarmRuntime {
             self.bring_image(engine, &image.0).await?;
             match engine.run_beside(&container.id, &image, &script).await {
                 Ok(()) => {
-                    let mut published = self.published.lock();
-                    let places = self.memory.places();
-                    published.done.retain(|id, _| places.contains_key(id));
-                    published.done.insert(container.id.clone(), done);
+                    self.published.lock().done.insert(container.id.clone(), done);
                 }
                 Err(error) => {
                     let (id, error) = (&container.id, chain(&error));

@@ -63,48 +63,53 @@ pub(crate) fn is_bound(request: &ContainerRequest) -> bool {
 
 /// Chooses the node for a request: the entry node if it has to be that, else the one that has its
 /// volumes, else of those open to new work the one with the fewest replicas of the app, and of
-/// these the one with the fewest containers.
+/// these the one with the fewest containers. A volume that another node has, or may have, is never
+/// made anew, empty.
 pub(crate) fn choose<'a>(
     request: &ContainerRequest,
     candidates: &'a [Candidate],
 ) -> Result<&'a Candidate, Refusal> {
-    let volumes = volumes(request);
-    let holders = candidates.iter().filter(|node| !node.volumes.is_empty());
-    let holder_names: Vec<_> = holders.clone().map(|node| quote(&node.name)).collect();
-    if let Some(pin) = entry_pin(request) {
-        let entry = candidates.iter().find(|node| node.is_entry && node.is_known);
-        let entry = entry.ok_or_else(|| Refusal::Now("the entry node does not answer".into()))?;
-        if !holder_names.is_empty() && entry.volumes.is_empty() {
-            return Err(Refusal::Always(format!(
-                "it {pin} of node {}, and its volume is on {}",
-                quote(&entry.name),
-                holder_names.join(", ")
-            )));
+    let held: BTreeSet<_> = candidates.iter().flat_map(|node| &node.volumes).cloned().collect();
+    let with_some = candidates.iter().filter(|node| !node.volumes.is_empty());
+    let with_some = with_some.map(|node| quote(&node.name)).collect::<Vec<_>>().join(", ");
+    let missing: Vec<_> = volumes(request).difference(&held).map(|name| quote(name)).collect();
+    let silent = candidates.iter().find(|node| !node.is_known);
+    let pinned = match entry_pin(request) {
+        None => None,
+        Some(pin) => {
+            let entry = candidates.iter().find(|node| node.is_entry && node.is_known);
+            let entry =
+                entry.ok_or_else(|| Refusal::Now("the entry node does not answer".into()))?;
+            if entry.volumes != held {
+                let entry = quote(&entry.name);
+                let why = format!("it {pin} of node {entry}, and its volume is on {with_some}");
+                return Err(Refusal::Always(why));
+            }
+            Some(entry)
         }
+    };
+    if let (Some(silent), false) = (silent, missing.is_empty()) {
+        return Err(Refusal::Now(format!(
+            "no node that answers has its volume {}, and node {}, which does not, may have it",
+            missing.join(", "),
+            quote(&silent.name)
+        )));
+    }
+    if let Some(entry) = pinned {
         return Ok(entry);
     }
+    let mut fitting = candidates.iter().filter(|node| node.volumes == held).peekable();
+    if fitting.peek().is_none() {
+        let why = format!("its volumes are on different nodes: {with_some}");
+        return Err(Refusal::Always(why));
+    }
     let least = |node: &&Candidate| (node.of_app, node.containers, node.name.clone());
-    if !volumes.is_empty() && holder_names.is_empty() {
-        let silent: Vec<_> = candidates.iter().filter(|node| !node.is_known).collect();
-        if let Some(silent) = silent.first() {
-            let all: Vec<_> = volumes.iter().map(|name| quote(name)).collect();
-            return Err(Refusal::Now(format!(
-                "no node that answers has its volume {}, and node {}, which does not, may have it",
-                all.join(", "),
-                quote(&silent.name)
-            )));
-        }
-    }
-    if !holder_names.is_empty() {
-        let open = holders.filter(|node| node.is_open);
-        return open.max_by_key(|node| node.volumes.len()).ok_or_else(|| {
-            let names = holder_names.join(", ");
-            Refusal::Now(format!("its volume is on node {names}, which takes no containers now"))
-        });
-    }
-    let open = candidates.iter().filter(|node| node.is_open);
-    open.min_by_key(least)
-        .ok_or_else(|| Refusal::Now("no node is ready, active and connected".to_owned()))
+    fitting.filter(|node| node.is_open).min_by_key(least).ok_or_else(|| {
+        Refusal::Now(match held.is_empty() {
+            true => "no node is ready, active and connected".to_owned(),
+            false => format!("its volume is on node {with_some}, which takes no containers now"),
+        })
+    })
 }
 
 fn quote(name: &str) -> String {
@@ -178,6 +183,29 @@ mod tests {
         );
         check(&data, &[node("a", 1, 1), node("b", 0, 0)], "b");
         check(&data, &[with_data(node("a", 1, 1)), silent(node("b", 0, 0))], "a");
+    }
+
+    #[test]
+    fn volume_that_another_node_has_is_not_made_anew() {
+        let both = request(&["data:/data", "more:/more"]);
+        let with = |names: &[&str], node: Candidate| {
+            let volumes = names.iter().map(|name| (*name).to_owned()).collect();
+            Candidate { volumes, ..node }
+        };
+        let (a, b) = (with(&["data"], node("a", 0, 0)), with(&["more"], node("b", 0, 0)));
+        check(
+            &both,
+            &[a.clone(), b.clone()],
+            "always: its volumes are on different nodes: `a`, `b`",
+        );
+        check(&both, &[a.clone(), b, with(&["data", "more"], node("c", 9, 9))], "c");
+        check(&both, &[a.clone(), node("b", 0, 0)], "a");
+        check(
+            &both,
+            &[a, silent(node("b", 0, 0))],
+            "now: no node that answers has its volume `more`, and node `b`, which does not, may \
+             have it",
+        );
     }
 
     #[test]

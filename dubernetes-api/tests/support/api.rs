@@ -2,15 +2,16 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+#[path = "state.rs"]
+mod state;
+
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess, router};
-use dubernetes_api::wire::{Mode, PROBLEM_JSON, Problem};
+use dubernetes_api::server::{ApiState, router};
+use dubernetes_api::wire::{PROBLEM_JSON, Problem};
 use dubernetes_controller::Orchestrator;
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::runtime::ContainerRuntime;
@@ -22,6 +23,8 @@ use futures_util::stream::BoxStream;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
+pub(crate) use state::state;
+
 /// Starts an orchestrator with the images `web:1`, `web:2` and `crash:1`.
 pub(crate) fn orchestrator() -> TestOrchestrator {
     let orchestrator = TestOrchestrator::start();
@@ -30,34 +33,6 @@ pub(crate) fn orchestrator() -> TestOrchestrator {
     orchestrator.runtime.add_image("web:2", Behaviour::default());
     orchestrator.runtime.add_image("crash:1", crash);
     orchestrator
-}
-
-fn info() -> OrchestratorInfo {
-    OrchestratorInfo {
-        instance: InstanceName::default(),
-        version: "1.2.3".to_owned(),
-        http_bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-        http_port: 8080,
-        https_port: None,
-        trusted_proxies: dubernetes_core::ingress::TrustedProxies::default(),
-        proxy_protocol: false,
-        engine: None,
-        state_dir: PathBuf::from("/var/lib/dubernetes"),
-        pid: 7,
-        mode: Mode::Serve,
-        access: SocketAccess::SameUser,
-    }
-}
-
-pub(crate) fn state(orchestrator: &TestOrchestrator) -> ApiState {
-    ApiState {
-        store: Arc::<MemoryStore>::clone(&orchestrator.store),
-        runtime: Arc::new(orchestrator.runtime.clone()),
-        controller: orchestrator.handle.clone(),
-        dialer: Arc::new(orchestrator.runtime.clone()),
-        clock: Arc::new(orchestrator.clock),
-        info: info(),
-    }
 }
 
 /// The router and its orchestrator.

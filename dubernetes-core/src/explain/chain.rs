@@ -73,6 +73,7 @@ fn desired(target: &Target<'_>) -> Statement {
     let mut kept = target.input.desired.revisions.get(target.app).into_iter().flatten();
     let kept = kept.find(|kept| kept.revision == revision);
     let image = kept.map_or(&stored.spec.image, |kept| &kept.spec.image);
+    let image = image.program().unwrap_or(image.as_str());
     let text = match target.pod {
         Some(_) => format!("a replica of {image}"),
         None => format!("{} of {image}", replicas(u32::from(stored.spec.replicas))),

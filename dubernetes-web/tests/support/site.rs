@@ -2,8 +2,9 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+#[path = "../../../dubernetes-api/tests/support/state.rs"]
+mod state;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use dubernetes_api::Client;
-use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess, router, serve_unix};
-use dubernetes_api::wire::Mode;
+use dubernetes_api::server::{router, serve_unix};
 use dubernetes_core::app::{AppSpec, InstanceName};
 use dubernetes_testkit::build::TestOrchestrator;
 use dubernetes_testkit::{Behaviour, MemoryStore};
@@ -20,6 +20,8 @@ use dubernetes_web::{Guard, Site};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+use state::state;
 
 pub(crate) const PORT: u16 = 4321;
 pub(crate) const AUTHORITY: &str = "dubernetes.localhost:4321";
@@ -142,30 +144,6 @@ pub(crate) fn fields(page: &str) -> String {
         format!("{}={}", value("name"), value("value"))
     });
     pairs.collect::<Vec<_>>().join("&")
-}
-
-fn state(orchestrator: &TestOrchestrator) -> ApiState {
-    ApiState {
-        store: Arc::<MemoryStore>::clone(&orchestrator.store),
-        runtime: Arc::new(orchestrator.runtime.clone()),
-        controller: orchestrator.handle.clone(),
-        dialer: Arc::new(orchestrator.runtime.clone()),
-        clock: Arc::new(orchestrator.clock),
-        info: OrchestratorInfo {
-            instance: InstanceName::default(),
-            version: "1.2.3".to_owned(),
-            http_bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-            http_port: 8080,
-            https_port: None,
-            trusted_proxies: dubernetes_core::ingress::TrustedProxies::default(),
-            proxy_protocol: false,
-            engine: None,
-            state_dir: PathBuf::from("/var/lib/dubernetes"),
-            pid: 7,
-            mode: Mode::Serve,
-            access: SocketAccess::SameUser,
-        },
-    }
 }
 
 #[derive(Debug)]
