@@ -238,7 +238,9 @@ impl ContainerRuntime for ProcessRuntime {
             Ok(running) => running,
             Err(error) => {
                 let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-                let message = error.to_string();
+                // The words of other runtimes.
+                let program = request.command.first().map_or(program, String::as_str);
+                let message = format!("program `{program}` cannot be run: {error}");
                 entry.record.container.state =
                     ContainerState::StartFailed { error: message.clone(), code };
                 // The cause is worth more than a record that cannot be written.

@@ -84,6 +84,10 @@ impl Running {
             Some(folder) => Path::new(folder.as_str()),
             None => Path::new(program).parent().unwrap_or(Path::new("/")),
         };
+        if !folder.is_dir() {
+            // The system would say that the program is missing.
+            return Err(io::Error::other(format!("its folder {} is missing", folder.display())));
+        }
         let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         let child = Command::new(words.next().unwrap_or(program))
             .args(words)

@@ -6,10 +6,12 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy, Secret, Signal};
+use dubernetes_core::app::{ContainerOptions, ImageRef, InstanceName, PullPolicy, Secret, Signal};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exit, LogLine,
@@ -195,6 +197,29 @@ async fn container_that_was_not_started_is_a_failed_start_for_the_next_runtime()
     for file in files.map(|file| file.unwrap().path()) {
         let text = std::fs::read_to_string(file).unwrap();
         assert!(!text.contains("three"), "no secret is written: {text}");
+    }
+}
+
+#[tokio::test]
+async fn failed_start_names_program_and_cause_also_for_the_next_runtime() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = program(folder.path(), "app", "exit 0");
+    let path = folder.path().join("app");
+    let working_dir = folder.path().join("missing").to_str().unwrap().parse().unwrap();
+    let runtime = open(folder.path());
+    let id = runtime.resolve(&image, PullPolicy::Missing).await.unwrap();
+    let request = ContainerRequest::new("web-1", id.to_string());
+    let options = ContainerOptions { working_dir: Some(working_dir), ..Default::default() };
+    let elsewhere = ContainerRequest { options, name: "web-2".into(), ..request.clone() };
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    for (request, cause) in [(request, "Permission denied"), (elsewhere, "its folder")] {
+        let id = runtime.create(&request).await.unwrap();
+        let error = runtime.start(&id).await.unwrap_err().to_string();
+        let expected = format!("program `{}` cannot be run: {cause}", path.display());
+        assert!(error.contains(&expected), "{error}");
+        let found = open(folder.path()).inspect(&id).await.unwrap().state;
+        let ContainerState::StartFailed { error, .. } = found else { panic!("{found:?}") };
+        assert!(error.contains(&expected), "{error}");
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn is_bound(request: &ContainerRequest) -> bool {
 /// Chooses the node for a request: the entry node if it has to be that, else the one that has its
 /// volumes, else of those open to new work the one with the fewest replicas of the app, and of
 /// these the one with the fewest containers. A volume that another node has, or may have, is never
-/// made anew, empty.
+/// created again, empty.
 pub(crate) fn choose<'a>(
     request: &ContainerRequest,
     candidates: &'a [Candidate],
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn volume_that_another_node_has_is_not_made_anew() {
+    fn volume_that_another_node_has_is_not_created_again() {
         let both = request(&["data:/data", "more:/more"]);
         let with = |names: &[&str], node: Candidate| {
             let volumes = names.iter().map(|name| (*name).to_owned()).collect();

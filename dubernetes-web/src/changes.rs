@@ -6,7 +6,7 @@
 use axum::extract::{Form, Path, Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use dubernetes_api::wire::{App, AppPlan, RolloutAction, RolloutRequest};
-use dubernetes_core::app::{AppSpec, RevisionId};
+use dubernetes_core::app::{AppSpec, MAX_REPLICAS, RevisionId};
 use serde::Deserialize;
 
 use crate::Site;
@@ -43,7 +43,8 @@ impl Change {
     fn scale(input: &Input) -> Result<Self, Failure> {
         let replicas = input.replicas.trim().parse();
         replicas.map(Self::Scale).map_err(|_| {
-            Failure::Invalid("The number of replicas must be a whole number.".to_owned())
+            let what = format!("The number of replicas must be from 0 to {MAX_REPLICAS}.");
+            Failure::Invalid(what)
         })
     }
 

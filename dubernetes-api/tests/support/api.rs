@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
 #[path = "state.rs"]
-mod state;
+pub(crate) mod state;
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use futures_util::stream::BoxStream;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-pub(crate) use state::state;
+use state::state;
 
 /// Starts an orchestrator with the images `web:1`, `web:2` and `crash:1`.
 pub(crate) fn orchestrator() -> TestOrchestrator {

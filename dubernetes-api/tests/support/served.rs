@@ -45,7 +45,7 @@ impl Served {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");
         let listener = UnixListener::bind(&socket).unwrap();
-        let router = router(ApiState { runtime, ..api::state(&orchestrator) });
+        let router = router(ApiState { runtime, ..api::state::state(&orchestrator) });
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve_unix(listener, router, stop.clone()));
         let client = Client::unix(&socket).unwrap();
