@@ -2,7 +2,7 @@
 //!
 //! The table in `table.rs` is the only description of the keys. From it come the keys that the
 //! reader accepts and the examples in its messages, the JSON schemas of the file and of the API
-//! ([`schema()`]), `dubernetes explain` and `dubernetes init`, and the table in README.md
+//! ([`schema()`]), `dubernetes explain` and `dubernetes init`, and the table in docs/file.md
 //! ([`markdown_table`]).
 //!
 //! # Adding a key

@@ -1,12 +1,12 @@
-//! The reference against the reader and README.md: valid manifests pass the JSON schema, those of
-//! a wrong shape do not, and README.md has the current table of keys.
+//! The reference against the reader: valid manifests pass the JSON schema, and those of a wrong
+//! shape do not.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dubernetes_manifest::reference::{Form, markdown_table, schema};
+use dubernetes_manifest::reference::{Form, schema};
 use jsonschema::Validator;
 use serde_json::Value;
 
@@ -121,12 +121,4 @@ fn json_schema_accepts_only_json_types() {
     {
         assert!(!validator.is_valid(&body(wrong)), "{wrong}");
     }
-}
-
-#[test]
-fn readme_has_the_current_table_of_keys() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = fs::read_to_string(readme).unwrap();
-    let table = format!("<!-- keys:begin -->\n{}<!-- keys:end -->\n", markdown_table());
-    assert!(readme.contains(&table), "README.md is outdated: run `cargo xtask generate`");
 }

@@ -22,3 +22,8 @@ pub const EXAMPLES: [Example; 6] = [
     Example { folder: "config-and-secret", shows: "configuration and secrets from files" },
     Example { folder: "web-and-database", shows: "an app that reaches another by its name" },
 ];
+
+/// The examples of the embedding guide, which are doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct EmbeddingGuide;

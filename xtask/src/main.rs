@@ -15,6 +15,7 @@ mod generate;
 mod images;
 mod instructions;
 mod package;
+mod release;
 mod run;
 mod test;
 mod tidy;
@@ -42,7 +43,9 @@ tasks:
   package [--profile NAME | --program FILE]
                 write a Debian package and a tarball with the release program, or another one,
                 to target/package
-  generate      write the table of keys in README.md
+  release       write the packages, a bill of materials and checksums to target/package, and
+                rehearse publishing all crates; needs cargo-sbom
+  generate      write the table of keys and the scenarios in docs
   tidy          check the repository rules that no compiler checks
   ci            run all steps of CI
 ";
@@ -80,6 +83,7 @@ fn task(args: &[String]) -> Result<ExitCode> {
             skipped.iter().for_each(|why| println!("skipped: {why}"));
             ExitCode::SUCCESS
         }),
+        ("release", []) => release::release().map(|()| ExitCode::SUCCESS),
         ("generate", []) => generate::generate().map(|()| ExitCode::SUCCESS),
         ("tidy", []) => tidy::tidy(),
         ("ci", []) => ci::ci(),

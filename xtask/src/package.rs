@@ -15,7 +15,20 @@ use crate::run;
 /// Programs that are needed.
 const TOOLS: [&str; 6] = ["dpkg", "dpkg-deb", "dpkg-shlibdeps", "gzip", "strip", "tar"];
 /// Files of the repository in the folder of documentation.
-const DOCUMENTS: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"];
+const DOCUMENTS: [&str; 12] = [
+    "README.md",
+    "CHANGELOG.md",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "SECURITY.md",
+    "docs/commands.md",
+    "docs/file.md",
+    "docs/limits.md",
+    "docs/network.md",
+    "docs/operating.md",
+    "docs/runtimes.md",
+    "docs/tutorial.md",
+];
 /// Scripts that dpkg runs.
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 /// The unit of systemd.

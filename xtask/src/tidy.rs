@@ -2,6 +2,7 @@
 
 mod arrows;
 mod cli;
+mod links;
 mod prose;
 
 use std::path::{Path, PathBuf};
@@ -48,6 +49,11 @@ fn problems() -> Result<Vec<String>> {
     }
     problems.extend(paths.iter().filter_map(|path| unread_data(path, &sources)));
     problems.extend(texts.iter().flat_map(prose::problems));
+    let read = |path: &Path| match root.join(path) {
+        path if has_extension(&path, "md") => std::fs::read_to_string(path).ok(),
+        path => path.exists().then(String::new),
+    };
+    problems.extend(texts.iter().flat_map(|file| links::problems(file, &read)));
     problems.extend(arrows::problems(&root)?);
     Ok(problems)
 }

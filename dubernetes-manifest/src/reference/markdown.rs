@@ -1,10 +1,10 @@
-//! The table of keys in README.md.
+//! The table of keys in docs/file.md.
 
 use super::lookup::all_keys;
 use super::{DefaultValue, Kind};
 
 /// Returns all keys that hold a value as a Markdown table. `cargo xtask generate` writes it into
-/// README.md.
+/// docs/file.md.
 pub fn markdown_table() -> String {
     let mut table = "| Key | Meaning | Values | Default | Example |\n".to_owned();
     table.push_str("|---|---|---|---|---|\n");

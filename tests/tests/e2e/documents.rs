@@ -1,4 +1,4 @@
-//! The commands of the README files print the output that the files show.
+//! The commands of the tutorial and of the examples print the output that the files show.
 
 use dubernetes_tests::checks::{SOON, ensure};
 use dubernetes_tests::document::{self, DocumentedCommand, Session};
@@ -26,11 +26,11 @@ async fn run_document(
 async fn no_preparation(_: &Session<'_>, _: &DocumentedCommand) {}
 
 #[test]
-fn readme_shows_actual_output() {
+fn tutorial_shows_actual_output() {
     e2e!().run(async |s| {
-        let text = document::read("README.md");
+        let text = document::read("docs/tutorial.md");
         let app = document::blocks(&text, "yaml")[0].to_owned();
-        run_document(s, "README.md", async |session, documented| {
+        run_document(s, "docs/tutorial.md", async |session, documented| {
             match documented.command.as_str() {
                 "dubernetes events whoami-2" => {
                     eventually("the killed replica is ready again", SOON, async || {

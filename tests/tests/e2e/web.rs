@@ -16,6 +16,8 @@ use crate::process::Instance;
 
 /// Folder of the pictures, beside those of other runs.
 const PICTURES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/web");
+/// Folder of the pictures in the documentation, which `DUBERNETES_UPDATE_GOLDEN=1` rewrites.
+const DOCUMENTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/pictures");
 
 /// Starts the page, and returns its link.
 async fn start(instance: &Instance) -> (Child, String) {
@@ -31,6 +33,10 @@ async fn start(instance: &Instance) -> (Child, String) {
 async fn inspect(browser: &Browser<'_>, look: Look, name: &str, axe: Option<&str>) {
     let path = Path::new(PICTURES).join(format!("{name}-{look:?}.png").to_lowercase());
     browser.screenshot(&path).await;
+    let documented = Path::new(DOCUMENTED).join(path.file_name().unwrap());
+    if documented.exists() && std::env::var_os("DUBERNETES_UPDATE_GOLDEN").is_some() {
+        fs::copy(&path, documented).unwrap();
+    }
     assert_eq!(browser.console().await, [""; 0], "{name} {look:?}: console");
     let wide = browser.run("return document.documentElement.scrollWidth - innerWidth").await;
     assert!(wide.as_i64() <= Some(0), "{name} {look:?}: {wide} pixels too wide");
