@@ -55,7 +55,7 @@ async fn unsupported_specification_is_refused_and_stores_nothing() {
     let mut web = app("web", "web:1", 1);
     web.health = Some(Health { port: Some(81), ..Health::new(Check::Tcp) });
     let refused = orchestrator.apply(&web).await.unwrap_err().to_string();
-    let expected = "`health.port` needs planned addresses, which this runtime does not support";
+    let expected = "health.port: needs planned addresses, which this runtime does not support";
     assert!(refused.contains(expected), "{refused}");
     assert!(orchestrator.store.list().await.unwrap().apps.is_empty());
 }

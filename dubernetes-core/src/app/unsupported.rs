@@ -67,14 +67,24 @@ impl AppSpec {
         let problem = |(key, capability): (&str, Capability)| Problem {
             path: key.to_owned(),
             message: format!(
-                "`{key}` needs {}, which this runtime does not support",
+                "needs {}, which this runtime does not support",
                 capability.as_str()
             ),
-            hint: None,
+            hint: hint(key),
         };
         let problems: Vec<_> = missing.map(problem).collect();
         if problems.is_empty() { Ok(()) } else { Err(InvalidSpec { problems }) }
     }
+}
+
+/// Returns what to write instead of a key.
+fn hint(key: &str) -> Option<String> {
+    let hint = match key {
+        "image" => "it runs programs of the machine: write `program: PATH` instead",
+        "program" => "programs run with `--runtime process`; otherwise write `image`",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 #[cfg(test)]
@@ -94,10 +104,10 @@ mod tests {
         spec.health = Some(Health { port: Some(81), ..Health::new(command) });
         let text = spec.check_for(&all).unwrap_err().to_string();
         for expected in [
-            "`volumes` needs volumes, which this runtime does not support",
-            "`resources` needs resource limits",
-            "`health.exec` needs commands in containers",
-            "`health.port` needs planned addresses",
+            "volumes: needs volumes, which this runtime does not support",
+            "resources: needs resource limits",
+            "health.exec: needs commands in containers",
+            "health.port: needs planned addresses",
         ] {
             assert!(text.contains(expected), "{text}");
         }
@@ -113,7 +123,8 @@ mod tests {
             spec.check_for(&BTreeSet::from([lacks])).map_err(|error| error.to_string())
         };
         let needs = |key: &str, what: &str| {
-            Err(format!("{key}: `{key}` needs {what}, which this runtime does not support"))
+            let hint = hint(key).map(|hint| format!(" ({hint})")).unwrap_or_default();
+            Err(format!("{key}: needs {what}, which this runtime does not support{hint}"))
         };
         assert_eq!(text(&image, Capability::Programs), Ok(()));
         assert_eq!(text(&image, Capability::ContainerImages), needs("image", "container images"));

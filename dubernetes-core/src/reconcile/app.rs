@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::app::{AppName, OnFailure, RouteConflict};
+use crate::app::{AppName, OnFailure, Problem, RouteConflict};
 use crate::ingress::RouteTable;
 use crate::plan::{Block, Reason, Wait};
 use crate::state::ObservedReplica;
@@ -174,7 +174,8 @@ fn plan_replicas(
 /// Blocks an app whose specification the runtime cannot run as a whole.
 fn unsupported(context: &Context<'_>, app: &App<'_>) -> Option<Step> {
     let missing = app.stored.spec.check_for(&context.observed.lacks).err()?;
-    let problems = missing.problems.into_iter().map(|problem| problem.message).collect();
+    let text = |problem: Problem| format!("`{}` {}", problem.path, problem.message);
+    let problems = missing.problems.into_iter().map(text).collect();
     Some(Step::block(Some(app.name()), Block::Unsupported { problems }))
 }
 

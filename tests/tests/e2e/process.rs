@@ -199,9 +199,9 @@ async fn what_cannot_work_with_processes_is_refused_with_the_reason() {
     })
     .await;
     for (key, expected) in [
-        ("image: web:1", "`image` needs container images, which this runtime does not support"),
-        ("program: sh\nuser: \"1000\"", "`user` needs container options"),
-        ("program: sh\nports: [\"5432:5432\"]", "`ports` needs planned addresses"),
+        ("image: web:1", "write `program: PATH` instead"),
+        ("program: sh\nuser: \"1000\"", "user: needs container options"),
+        ("program: sh\nports: [\"5432:5432\"]", "ports: needs planned addresses"),
         ("program: sh\naccess: { host: a.test, tls: internal }", "takes no requests over HTTPS"),
     ] {
         let path = instance.folder.path().join("bad.yaml");
