@@ -13,10 +13,12 @@ mod changes;
 pub mod guard;
 mod live;
 mod pages;
+pub mod simulation;
 mod views;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -30,6 +32,8 @@ pub use guard::{Guard, HOST};
 
 /// Largest accepted form, in bytes.
 const MAX_FORM: usize = 4096;
+/// Largest accepted form with a file, in bytes.
+const MAX_FILE: usize = 256 << 10;
 /// How often another port is tried if one is free in IPv4 alone.
 const BIND_TRIES: usize = 8;
 
@@ -43,6 +47,8 @@ pub struct Site {
     /// Name of the program in shown commands, with the options that select the orchestrator, such
     /// as `dubernetes --host ssh://server`.
     pub program: String,
+    /// File of the program, whose `simulate` the page *Simulate* runs.
+    pub executable: Arc<Path>,
 }
 
 /// The web page, listening.
@@ -54,7 +60,7 @@ pub struct Ui {
 
 impl Ui {
     /// Listens at a port of the loopback addresses; 0 is a free one. With `read_only`, no page
-    /// changes anything. `program` is described at [`Site::program`].
+    /// changes anything. `program` and `executable` are described at [`Site`].
     ///
     /// # Errors
     ///
@@ -64,11 +70,13 @@ impl Ui {
         port: u16,
         read_only: bool,
         program: String,
+        executable: &Path,
     ) -> io::Result<Self> {
         let listeners = listen(port).await?;
         let port = listeners.first().map(TcpListener::local_addr).transpose()?;
         let guard = Guard::new(port.map_or(0, |address| address.port()), read_only)?;
-        Ok(Self { listeners, site: Site { client, guard: Arc::new(guard), program } })
+        let guard = Arc::new(guard);
+        Ok(Self { listeners, site: Site { client, guard, program, executable: executable.into() } })
     }
 
     /// Returns the link that logs in a browser. It works once.
@@ -121,6 +129,12 @@ pub fn router(site: Site) -> Router {
         .route("/events", get(pages::events))
         .route("/loop", get(pages::control_loop))
         .route("/live", get(live::live))
+        .route(
+            guard::SIMULATE,
+            get(pages::simulate_form)
+                .post(pages::simulate)
+                .layer(DefaultBodyLimit::max(MAX_FILE)),
+        )
         .route("/apps/{name}", get(pages::app))
         .route("/apps/{name}/logs", get(pages::logs))
         .route("/apps/{name}/scale", get(changes::preview_scale).post(changes::scale))

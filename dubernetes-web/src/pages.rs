@@ -1,6 +1,8 @@
 //! Handlers that read: each asks the API for what its page shows, all at once.
 
-use axum::extract::{Path, Query, State};
+use std::collections::BTreeMap;
+
+use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use dubernetes_api::ClientError;
@@ -17,9 +19,10 @@ use serde::Deserialize;
 
 use crate::Site;
 use crate::guard::Refusal;
+use crate::simulation;
 use crate::views::{
-    self, AppData, ErrorPage, LogsQuery, app_page, events_page, loop_page, no_apps_page,
-    overview_page, page, routes_page,
+    self, AppData, ErrorPage, LogsQuery, OPTIONS, app_page, events_page, loop_page, no_apps_page,
+    overview_page, page, routes_page, simulate_page,
 };
 
 /// Events that a page reads at most.
@@ -229,4 +232,24 @@ async fn read_lines(
         }
     }
     Ok(lines)
+}
+
+pub(crate) async fn simulate_form(State(site): State<Site>) -> Page {
+    Ok(page(&simulate_page(site.guard.form_token(), None, &[], None)))
+}
+
+/// Simulates the file of a form. Changes nothing, so it also works on read-only pages.
+pub(crate) async fn simulate(
+    State(site): State<Site>,
+    Form(form): Form<BTreeMap<String, String>>,
+) -> Page {
+    let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+    site.guard.check_form(field("token"))?;
+    let sent = OPTIONS.map(|option| (option, field(option.flag).trim().to_owned()));
+    let words = sent.iter().flat_map(|(option, value)| {
+        value.split_whitespace().map(|word| format!("--{}={word}", option.flag))
+    });
+    let words: Vec<_> = words.collect();
+    let result = simulation::simulate(&site.executable, field("file"), &words).await;
+    Ok(page(&simulate_page(site.guard.form_token(), Some(field("file")), &sent, Some(result))))
 }

@@ -7,6 +7,7 @@ mod control_loop;
 mod lists;
 mod logs;
 mod overview;
+mod simulate;
 
 pub(crate) use app::{AppData, app_page};
 pub(crate) use change::{PlanView, Preview, change_page};
@@ -14,6 +15,7 @@ pub(crate) use control_loop::{loop_page, no_apps_page};
 pub(crate) use lists::{events_page, routes_page};
 pub(crate) use logs::{LINES, LogsQuery, logs_page};
 pub(crate) use overview::overview_page;
+pub(crate) use simulate::{OPTIONS, simulate_page};
 
 use askama::Template;
 use axum::http::StatusCode;

@@ -231,3 +231,35 @@ async fn page_without_orchestrator_says_so_and_waits_for_it() {
     assert!(answer.text.contains("dubernetes serve"), "{}", answer.text);
     assert!(answer.text.contains("data-live"), "it replaces itself: {}", answer.text);
 }
+
+#[tokio::test]
+async fn simulation_shows_what_the_program_prints() {
+    // It changes nothing, so it works on read-only pages.
+    let pages = Pages::start_with(true).await;
+    let page = pages.page("/simulate").await;
+    assert!(page.contains("name: web") && page.contains("dubernetes simulate app.yaml"), "{page}");
+    let sent = "file=name%3A+shop&kill=web-1%403s+web-2%404s&for=2m";
+    let answer = pages.post("/simulate", &format!("{}&{sent}", site::fields(&page))).await;
+    let text = answer.text;
+    for expected in [
+        "fewest ready 1 of 2 once complete; downtime 0.5 s; restarts 1",
+        "<polyline points=\"0.0,60.0",
+        "&#62; kill",
+        "&#60;i&#62;x&#60;/i&#62;",
+        "--kill web-1@3s --kill web-2@4s --for 2m",
+        "nothing is left to do",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let program = pages.folder.path().join("dubernetes");
+    let read = |end: &str| std::fs::read_to_string(program.with_extension(end)).unwrap();
+    assert_eq!(read("file"), "name: shop");
+    let args = "simulate\n--output=json\n--kill=web-1@3s\n--kill=web-2@4s\n--for=2m\n-\n";
+    assert_eq!(read("args"), args);
+
+    let bad = format!("{}&file=&kill=bad", site::fields(&page));
+    let text = pages.post("/simulate", &bad).await.text;
+    assert!(text.contains("error: &#60;b&#62;no&#60;/b&#62;"), "{text}");
+    let without_token = pages.post("/simulate", sent).await;
+    assert_eq!(without_token.status, StatusCode::FORBIDDEN);
+}

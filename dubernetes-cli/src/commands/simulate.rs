@@ -1,6 +1,9 @@
 //! `simulate`: simulates apps, and shows a timeline and a chart. Touches nothing outside.
 
+use dubernetes_core::app::AppName;
 use dubernetes_core::event::{Event, EventKind};
+use dubernetes_web::simulation::{Availability, Injection, SimulationLine, Summary};
+use jiff::Timestamp;
 
 use crate::args::{Format, SimulateArgs};
 use crate::output::{self, Cell, Table};
@@ -8,7 +11,7 @@ use crate::report::{self, Result};
 use crate::settings::Settings;
 use crate::simulate::chart::{Glyphs, chart};
 use crate::simulate::simulate;
-use crate::simulate::timeline::{Entry, Timeline};
+use crate::simulate::timeline::{self, Entry, Timeline};
 use crate::style;
 
 pub(super) async fn run(args: &SimulateArgs, settings: &Settings) -> Result {
@@ -18,7 +21,12 @@ pub(super) async fn run(args: &SimulateArgs, settings: &Settings) -> Result {
             let chart = chart(&timeline, Glyphs::from_environment(), output::width());
             output::print(&format!("{}\n{chart}", timeline_table(&timeline)))?;
         }
-        format @ (Format::Json | Format::Yaml | Format::Name) => {
+        Format::Json => {
+            for line in lines(&timeline) {
+                output::print(&format!("{}\n", serde_json::to_string(&line)?))?;
+            }
+        }
+        format @ (Format::Yaml | Format::Name) => {
             for (_, entry) in &timeline.entries {
                 match entry {
                     Entry::Event(event) => output::print(&event_text(event, format)?)?,
@@ -34,12 +42,41 @@ pub(super) async fn run(args: &SimulateArgs, settings: &Settings) -> Result {
     Ok(())
 }
 
+/// Returns the timeline as lines of JSON, with the availability of all apps in the last one.
+fn lines(timeline: &Timeline) -> Vec<SimulationLine> {
+    let entries = timeline.entries.iter().map(|(time, entry)| match entry {
+        Entry::Event(event) => SimulationLine::Added(event.clone()),
+        Entry::Injected { object, word, text } => SimulationLine::Injected(Injection {
+            time: timeline.start.saturating_add(*time).unwrap_or(Timestamp::MAX),
+            object: object.clone(),
+            action: (*word).to_owned(),
+            message: text.clone(),
+        }),
+    });
+    let app = |(name, app): (&AppName, &timeline::Availability)| Availability {
+        app: name.clone(),
+        desired: app.desired,
+        fewest: app.fewest,
+        downtime: app.downtime.as_secs_f64(),
+        restarts: app.restarts(),
+        ready: app.ready.iter().map(|(time, ready)| (time.as_secs_f64(), *ready)).collect(),
+    };
+    let summary = Summary {
+        start: timeline.start,
+        seconds: timeline.took.as_secs_f64(),
+        converged: timeline.converged,
+        apps: timeline.apps.iter().map(app).collect(),
+    };
+    entries.chain([SimulationLine::Summary(summary)]).collect()
+}
+
 /// Returns an event as `events -w` prints it.
 fn event_text(event: &Event, format: Format) -> Result<String> {
     Ok(match format {
-        Format::Yaml => format!("---\n{}", output::value(event, Format::Yaml)?),
         Format::Name => format!("event/{}\n", event.id),
-        Format::Table | Format::Wide | Format::Json => output::change("ADDED", event)?,
+        Format::Table | Format::Wide | Format::Json | Format::Yaml => {
+            format!("---\n{}", output::value(event, Format::Yaml)?)
+        }
     })
 }
 

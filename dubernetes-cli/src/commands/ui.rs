@@ -21,7 +21,10 @@ pub(super) async fn run(args: &UiArgs, settings: &Settings) -> Result {
         return Err(CliError::with_exit(UNREACHABLE, "no orchestrator is running")
             .help("start one with `dubernetes serve`, or name one with `--host`"));
     };
-    let ui = Ui::bind(client, args.port, args.read_only, program(settings)).await;
+    let executable = std::env::current_exe()
+        .map_err(|error| CliError::with_io_source("cannot find this program", &error))?;
+    let program = program(settings);
+    let ui = Ui::bind(client, args.port, args.read_only, program, &executable).await;
     let ui = ui.map_err(|error| {
         let port = args.port;
         CliError::with_io_source(&format!("cannot listen on port {port} of this machine"), &error)

@@ -6,10 +6,13 @@ use std::time::Duration;
 use dubernetes_controller::Snapshot;
 use dubernetes_core::app::AppName;
 use dubernetes_core::event::Event;
+use jiff::Timestamp;
 
 /// What happened in a simulation.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
+    /// Time at which it starts.
+    pub(crate) start: Timestamp,
     /// Entries, sorted by time.
     pub(crate) entries: Vec<(Duration, Entry)>,
     /// Availability of each app.

@@ -124,7 +124,7 @@ impl Simulation {
             start,
             last_event: 0,
             unready: BTreeMap::new(),
-            timeline: Timeline::default(),
+            timeline: Timeline { start: clock.now(), ..Timeline::default() },
         }
     }
 

@@ -5,6 +5,7 @@
 #[path = "../../../dubernetes-api/tests/support/state.rs"]
 mod state;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +35,18 @@ pub(crate) struct Pages {
     pub(crate) stop: CancellationToken,
     router: Router,
     cookie: String,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
+
+/// Stands for the program: keeps its input and arguments, and prints one line, or an error if an
+/// argument asks for it.
+const PROGRAM: &str = r#"#!/bin/sh
+cat > "$0.file"
+printf '%s\n' "$@" > "$0.args"
+case "$*" in *bad*) echo 'error: <b>no</b>' >&2; exit 1;; esac
+echo '{"type":"INJECTED","object":{"time":"2026-01-01T00:00:03Z","object":"web-1","action":"kill","message":"<i>x</i>"}}'
+echo '{"type":"SUMMARY","object":{"start":"2026-01-01T00:00:00Z","seconds":9.5,"converged":true,"apps":[{"app":"web","desired":2,"fewest":1,"downtime":0.5,"restarts":1,"ready":[[0.0,0],[1.5,2]]}]}}'
+"#;
 
 impl Pages {
     /// Starts with the images `web:1`, `web:2` and `crash:1`, and logs in.
@@ -56,14 +67,19 @@ impl Pages {
         tokio::spawn(serve_unix(listener, router(state(&orchestrator)), stop.clone()));
         let client = Client::unix(&socket).unwrap();
         let guard = Arc::new(Guard::new(PORT, read_only).unwrap());
+        let executable = folder.path().join("dubernetes");
+        std::fs::write(&executable, PROGRAM).unwrap();
+        let runs = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&executable, runs).unwrap();
         let site = Site {
             client: client.clone(),
             guard: Arc::clone(&guard),
             program: "dubernetes".to_owned(),
+            executable: executable.into(),
         };
         let router = dubernetes_web::router(site);
         let cookie = String::new();
-        let pages = Self { orchestrator, client, guard, stop, router, cookie, _folder: folder };
+        let pages = Self { orchestrator, client, guard, stop, router, cookie, folder };
         let link = pages.guard.link();
         let path = link.strip_prefix(&format!("http://{AUTHORITY}")).unwrap();
         let answer = pages.get(path).await;

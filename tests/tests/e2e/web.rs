@@ -97,6 +97,12 @@ async fn person_finds_out_why_an_app_is_down_and_scales_another() {
             browser.until_text("whoami").await;
             inspect(&browser, look, name, axe).await;
         }
+        browser.click("//nav//a[.='Simulate']").await;
+        browser.enter("//input[@name='kill']", "web-2@30s").await;
+        browser.click("//main//button[.='Simulate']").await;
+        browser.until_text("fewest ready 2 of 3 once complete").await;
+        browser.until_text("exit code 137 (SIGKILL)").await;
+        inspect(&browser, look, "simulate", axe).await;
         browser.close().await;
     }
 

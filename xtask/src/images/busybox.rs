@@ -40,23 +40,19 @@ pub(super) fn ensure(engine: Engine) -> Result<&'static str> {
     Ok(IMAGE)
 }
 
-/// Returns the path of a static busybox: the machine's own, or one from a package. `None` where
-/// there is no apt.
+/// Returns the path of a static busybox: one from a package, or the machine's own where there is
+/// no apt. The one of Debian 12 crashes if a name cannot be resolved, so a newer suite is used.
 fn find_static_busybox() -> Result<Option<PathBuf>> {
-    for installed in ["/bin/busybox", "/usr/bin/busybox"] {
-        // `ldd` fails for a statically linked program.
-        let exists = Path::new(installed).is_file();
-        if exists && !run::succeeds(&mut run::command("ldd", [installed])) {
-            return Ok(Some(installed.into()));
-        }
+    if Apt::is_installed() {
+        let folder = run::image_target().join("busybox-package");
+        let _ = std::fs::remove_dir_all(&folder);
+        Apt::newest()?.extract(&["busybox-static"], &folder)?;
+        return Ok(Some(folder.join("usr").join("bin").join("busybox")));
     }
-    if !Apt::is_installed() {
-        return Ok(None);
-    }
-    let folder = run::image_target().join("busybox-package");
-    let _ = std::fs::remove_dir_all(&folder);
-    Apt::newest()?.extract(&["busybox-static"], &folder)?;
-    Ok(Some(folder.join("usr").join("bin").join("busybox")))
+    // `ldd` fails for a statically linked program.
+    let is_static =
+        |path: &&str| Path::new(path).is_file() && !run::succeeds(&mut run::command("ldd", [path]));
+    Ok(["/bin/busybox", "/usr/bin/busybox"].into_iter().find(is_static).map(PathBuf::from))
 }
 
 /// Links each applet of `bin/busybox` under its name, unless another program has that name.
