@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
 use dubernetes_core::error::{SharedError, chain};
-use dubernetes_core::labels::{APP, INSTANCE};
+use dubernetes_core::labels::INSTANCE;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerRuntime as _, ImageId, Images, RuntimeError,
 };
@@ -12,7 +12,7 @@ use dubernetes_docker::DockerRuntime;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use crate::memory::Reserved;
+use crate::memory::{OfRevision, Reserved};
 use crate::placement::{self, Candidate, Refusal};
 use crate::runtime::{Member, SILENCE, SwarmRuntime};
 
@@ -34,12 +34,12 @@ impl SwarmRuntime {
             candidates.push(candidate);
         }
         let instance = request.labels.get(INSTANCE).and_then(|name| InstanceName::parse(name).ok());
-        let app = request.labels.get(APP).map(String::as_str);
+        let group = OfRevision::read(&request.labels);
         let choose = |known: &[Candidate]| {
             placement::choose(request, known).map(|chosen| chosen.name.clone())
         };
         let name = &request.name;
-        let reserved = self.memory.reserve(instance.as_ref(), app, name, &mut candidates, choose);
+        let reserved = self.memory.reserve(instance.as_ref(), group, name, &mut candidates, choose);
         let reserved = reserved.map_err(|refusal| match refusal {
             Refusal::Always(message) => RuntimeError::Rejected { operation: operation(), message },
             Refusal::Now(why) => {
@@ -132,7 +132,7 @@ async fn candidate(
         is_known: false,
         is_open: false,
         volumes: BTreeSet::new(),
-        of_app: 0,
+        of_revision: 0,
         containers: 0,
     };
     if node.is_down {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dubernetes_core::app::InstanceName;
-use dubernetes_core::labels::{ADDRESS, APP};
+use dubernetes_core::labels::{ADDRESS, APP, REVISION};
 use dubernetes_core::runtime::{Container, ContainerId, RuntimeError};
 use tokio::time::Instant;
 
@@ -58,10 +58,25 @@ struct Inner {
     creating: BTreeMap<String, Creating>,
 }
 
+/// The app and the revision of a replica: those of one revision are spread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OfRevision {
+    app: String,
+    revision: Option<String>,
+}
+
+impl OfRevision {
+    /// Reads the labels of a container; `None` if it is of no app.
+    pub(crate) fn read(labels: &BTreeMap<String, String>) -> Option<Self> {
+        let app = labels.get(APP)?.clone();
+        Some(Self { app, revision: labels.get(REVISION).cloned() })
+    }
+}
+
 #[derive(Debug)]
 struct Creating {
     node: String,
-    app: Option<String>,
+    group: Option<OfRevision>,
     since: Instant,
     is_done: bool,
 }
@@ -160,7 +175,7 @@ impl Memory {
     pub(crate) fn reserve<E>(
         &self,
         instance: Option<&InstanceName>,
-        app: Option<&str>,
+        group: Option<OfRevision>,
         name: &str,
         nodes: &mut [Candidate],
         choose: impl FnOnce(&[Candidate]) -> Result<String, E>,
@@ -170,11 +185,12 @@ impl Memory {
             return Ok(None);
         }
         for node in &mut *nodes {
-            (node.of_app, node.containers) = inner.count(instance, &node.name, app);
+            let counts = inner.count(instance, &node.name, group.as_ref());
+            (node.of_revision, node.containers) = counts;
         }
         let node = choose(nodes)?;
-        let (app, since) = (app.map(str::to_owned), Instant::now());
-        let creating = Creating { node: node.clone(), app, since, is_done: false };
+        let since = Instant::now();
+        let creating = Creating { node: node.clone(), group, since, is_done: false };
         inner.creating.insert(name.to_owned(), creating);
         Ok(Some(Reserved { memory: self, name: name.to_owned(), node }))
     }
@@ -186,19 +202,19 @@ impl Memory {
 }
 
 impl Inner {
-    /// Returns how many containers of an app, and of the instance, are on a node or will be.
+    /// Returns how many containers of a revision, and of the instance, are on a node or will be.
     fn count(
         &self,
         instance: Option<&InstanceName>,
         node: &str,
-        app: Option<&str>,
+        group: Option<&OfRevision>,
     ) -> (usize, usize) {
         let seen = instance.and_then(|of| self.lists.get(&(of.clone(), node.to_owned())));
-        let seen = seen.into_iter().flatten().map(|found| found.labels.get(APP));
+        let seen = seen.into_iter().flatten().map(|found| OfRevision::read(&found.labels));
         let new = self.creating.values().filter(|new| new.node == node);
-        let all: Vec<_> = seen.chain(new.map(|new| new.app.as_ref())).collect();
-        let of_app = all.iter().filter(|of| app.is_some() && of.map(String::as_str) == app);
-        (of_app.count(), all.len())
+        let all: Vec<_> = seen.chain(new.map(|new| new.group.clone())).collect();
+        let same = all.iter().filter(|of| group.is_some() && of.as_ref() == group);
+        (same.count(), all.len())
     }
 
     /// Drops what a list has shown, and what is too old.

@@ -17,8 +17,8 @@ pub(crate) struct Candidate {
     pub(crate) is_open: bool,
     /// Those volumes of the request that it has.
     pub(crate) volumes: BTreeSet<String>,
-    /// Containers of the same app.
-    pub(crate) of_app: usize,
+    /// Containers of the same revision of the app. Those of others are about to go.
+    pub(crate) of_revision: usize,
     /// All containers of the instance.
     pub(crate) containers: usize,
 }
@@ -62,9 +62,9 @@ pub(crate) fn is_bound(request: &ContainerRequest) -> bool {
 }
 
 /// Chooses the node for a request: the entry node if it has to be that, else the one that has its
-/// volumes, else of those open to new work the one with the fewest replicas of the app, and of
-/// these the one with the fewest containers. A volume that another node has, or may have, is never
-/// created again, empty.
+/// volumes, else of those open to new work the one with the fewest replicas of the same revision,
+/// and of these the one with the fewest containers. A volume that another node has, or may have,
+/// is never created again, empty.
 pub(crate) fn choose<'a>(
     request: &ContainerRequest,
     candidates: &'a [Candidate],
@@ -103,7 +103,7 @@ pub(crate) fn choose<'a>(
         let why = format!("its volumes are on different nodes: {with_some}");
         return Err(Refusal::Always(why));
     }
-    let least = |node: &&Candidate| (node.of_app, node.containers, node.name.clone());
+    let least = |node: &&Candidate| (node.of_revision, node.containers, node.name.clone());
     fitting.filter(|node| node.is_open).min_by_key(least).ok_or_else(|| {
         Refusal::Now(match held.is_empty() {
             true => "no node is ready, active and connected".to_owned(),
@@ -123,10 +123,11 @@ mod tests {
 
     use super::*;
 
-    fn node(name: &str, of_app: usize, containers: usize) -> Candidate {
+    fn node(name: &str, of_revision: usize, containers: usize) -> Candidate {
         let (name, is_entry) = (name.to_owned(), name == "m");
         let volumes = BTreeSet::new();
-        Candidate { name, is_entry, is_known: true, is_open: true, volumes, of_app, containers }
+        let (is_known, is_open) = (true, true);
+        Candidate { name, is_entry, is_known, is_open, volumes, of_revision, containers }
     }
 
     fn closed(node: Candidate) -> Candidate {

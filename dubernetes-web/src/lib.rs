@@ -131,9 +131,7 @@ pub fn router(site: Site) -> Router {
         .route("/live", get(live::live))
         .route(
             guard::SIMULATE,
-            get(pages::simulate_form)
-                .post(pages::simulate)
-                .layer(DefaultBodyLimit::max(MAX_FILE)),
+            get(pages::simulate_form).post(pages::simulate).layer(DefaultBodyLimit::max(MAX_FILE)),
         )
         .route("/apps/{name}", get(pages::app))
         .route("/apps/{name}/logs", get(pages::logs))

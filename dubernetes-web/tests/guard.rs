@@ -33,7 +33,7 @@ async fn cookie_is_for_this_host_and_not_for_scripts() {
         client: pages.client.clone(),
         guard: fresh.into(),
         program: "dubernetes".to_owned(),
-            executable: std::path::Path::new("dubernetes").into(),
+        executable: std::path::Path::new("dubernetes").into(),
     };
     let request = Request::get(link.split_once("4321").unwrap().1)
         .header(header::HOST, AUTHORITY)

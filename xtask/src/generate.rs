@@ -25,9 +25,8 @@ pub(crate) fn generate() -> Result<()> {
 /// Returns each page with generated parts, as it should be.
 fn generated() -> Result<[(&'static str, String); 2]> {
     let root = run::root();
-    let read = |path: &str| {
-        std::fs::read_to_string(root.join(path)).with_context(|| cannot("read", path))
-    };
+    let read =
+        |path: &str| std::fs::read_to_string(root.join(path)).with_context(|| cannot("read", path));
     let scenario = |name: &str| read(&format!("{SCENARIOS}/{name}.txt"));
     Ok([(KEYS, with_keys(&read(KEYS)?)?), (LOOP, with_scenarios(&read(LOOP)?, scenario)?)])
 }

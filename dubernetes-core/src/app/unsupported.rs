@@ -66,10 +66,7 @@ impl AppSpec {
         let missing = self.needs().into_iter().filter(|(_, capability)| lacks.contains(capability));
         let problem = |(key, capability): (&str, Capability)| Problem {
             path: key.to_owned(),
-            message: format!(
-                "needs {}, which this runtime does not support",
-                capability.as_str()
-            ),
+            message: format!("needs {}, which this runtime does not support", capability.as_str()),
             hint: hint(key),
         };
         let problems: Vec<_> = missing.map(problem).collect();

@@ -97,11 +97,20 @@ async fn containers_in_creation_count_and_their_names_are_taken() {
     let memory = Memory::default();
     let instance = InstanceName::default();
     two_nodes(&memory);
-    let count = |node: &str| memory.lock().count(Some(&instance), node, Some("web"));
+    let group = |app: &str, revision: Option<&str>| {
+        Some(OfRevision { app: app.to_owned(), revision: revision.map(str::to_owned) })
+    };
+    let count = |node: &str| {
+        let web = group("web", None);
+        memory.lock().count(Some(&instance), node, web.as_ref())
+    };
     let reserve = |name: &str, app: Option<&str>, node: &str| {
         let choose = |_: &[Candidate]| Ok::<_, ()>(node.to_owned());
-        memory.reserve(Some(&instance), app, name, &mut [], choose).unwrap()
+        let group = app.and_then(|app| group(app, None));
+        memory.reserve(Some(&instance), group, name, &mut [], choose).unwrap()
     };
+    let other = group("web", Some("2"));
+    assert_eq!(memory.lock().count(Some(&instance), "a", other.as_ref()), (0, 2));
     assert_eq!((count("a"), count("b"), count("c")), ((2, 2), (1, 1), (0, 0)));
     let first = reserve("web-4", Some("web"), "c").unwrap();
     assert!(reserve("web-4", Some("web"), "a").is_none());

@@ -124,11 +124,7 @@ fn result_view(simulation: &Simulation) -> ResultView {
     ResultView {
         summary: format!("{:.1} s of simulated time; at the end, {end}.", summary.seconds),
         charts: summary.apps.iter().map(|app| chart(app, summary)).collect(),
-        entries: lines
-            .iter()
-            .filter_map(|line| entry(line, summary.start))
-            .take(ENTRIES)
-            .collect(),
+        entries: lines.iter().filter_map(|line| entry(line, summary.start)).take(ENTRIES).collect(),
         more: lines.len().saturating_sub(ENTRIES),
     }
 }

@@ -44,8 +44,16 @@ const PROGRAM: &str = r#"#!/bin/sh
 cat > "$0.file"
 printf '%s\n' "$@" > "$0.args"
 case "$*" in *bad*) echo 'error: <b>no</b>' >&2; exit 1;; esac
-echo '{"type":"INJECTED","object":{"time":"2026-01-01T00:00:03Z","object":"web-1","action":"kill","message":"<i>x</i>"}}'
-echo '{"type":"SUMMARY","object":{"start":"2026-01-01T00:00:00Z","seconds":9.5,"converged":true,"apps":[{"app":"web","desired":2,"fewest":1,"downtime":0.5,"restarts":1,"ready":[[0.0,0],[1.5,2]]}]}}'
+tr -d '\n' <<END
+{"type":"INJECTED","object":{"time":"2026-01-01T00:00:03Z","object":"web-1","action":"kill",
+"message":"<i>x</i>"}}
+END
+echo
+tr -d '\n' <<END
+{"type":"SUMMARY","object":{"start":"2026-01-01T00:00:00Z","seconds":9.5,"converged":true,
+"apps":[{"app":"web","desired":2,"fewest":1,"downtime":0.5,"restarts":1,
+"ready":[[0.0,0],[1.5,2]]}]}}
+END
 "#;
 
 impl Pages {

@@ -45,6 +45,15 @@ async fn inspect(browser: &Browser<'_>, look: Look, name: &str, axe: Option<&str
     }
 }
 
+/// Simulates the example with a killed pod.
+async fn simulate(browser: &Browser<'_>) {
+    browser.click("//nav//a[.='Simulate']").await;
+    browser.enter("//input[@name='kill']", "web-2@30s").await;
+    browser.click("//main//button[.='Simulate']").await;
+    browser.until_text("fewest ready 2 of 3 once complete").await;
+    browser.until_text("exit code 137 (SIGKILL)").await;
+}
+
 #[tokio::test]
 async fn person_finds_out_why_an_app_is_down_and_scales_another() {
     let Some(driver) = Driver::start().await else {
@@ -97,11 +106,7 @@ async fn person_finds_out_why_an_app_is_down_and_scales_another() {
             browser.until_text("whoami").await;
             inspect(&browser, look, name, axe).await;
         }
-        browser.click("//nav//a[.='Simulate']").await;
-        browser.enter("//input[@name='kill']", "web-2@30s").await;
-        browser.click("//main//button[.='Simulate']").await;
-        browser.until_text("fewest ready 2 of 3 once complete").await;
-        browser.until_text("exit code 137 (SIGKILL)").await;
+        simulate(&browser).await;
         inspect(&browser, look, "simulate", axe).await;
         browser.close().await;
     }

@@ -35,11 +35,7 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
     after.map(|rest| rest.split([')', '"', ' ']).next().unwrap_or_default())
 }
 
-fn leads_somewhere(
-    file: &TextFile,
-    link: &str,
-    read: &dyn Fn(&Path) -> Option<String>,
-) -> bool {
+fn leads_somewhere(file: &TextFile, link: &str, read: &dyn Fn(&Path) -> Option<String>) -> bool {
     let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
     let text = match path {
         "" => Some(file.text.clone()),
