@@ -38,10 +38,10 @@ fn blocks<'a>(page: &'a str, languages: &[&str]) -> Vec<&'a str> {
 /// Returns the commands of a page that start with `dubernetes`: in code blocks of shells, and in
 /// running text.
 fn commands(page: &str) -> Vec<String> {
-    let joined: Vec<String> =
-        blocks(page, &["sh", "console"]).iter().map(|block| block.replace("\\\n", " ")).collect();
-    let lines = joined.iter().flat_map(|block| block.lines());
-    let parts = lines.flat_map(|line| line.trim_start_matches("$ ").split(['|', ';', '#', '>']));
+    let scripts = blocks(page, &["sh"]).join("\n").replace("\\\n", " ");
+    let sessions = blocks(page, &["console"]).join("\n");
+    let typed = sessions.lines().filter_map(|line| line.strip_prefix("$ "));
+    let parts = scripts.lines().chain(typed).flat_map(|line| line.split(['|', ';', '#', '>']));
     let quoted = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
     let words = parts.chain(quoted).map(str::trim).filter(|text| text.starts_with("dubernetes "));
     words.map(str::to_owned).collect()
