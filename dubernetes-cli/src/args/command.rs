@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::exported_keys;
 use super::{
     ApplyArgs, BackupArgs, CompletionArgs, ContextArgs, DeleteArgs, DescribeArgs, DownArgs,
     EventsArgs, ExecArgs, ExplainArgs, ExportArgs, FileArgs, FormatArgs, GetArgs, ImportArgs,

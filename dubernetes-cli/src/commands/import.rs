@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use dubernetes_manifest::Source;
-use dubernetes_manifest::compose::{Imported, ImportedApp, Note, import};
+use dubernetes_manifest::compose::{Imported, Note, import};
 
 use crate::args::ImportArgs;
 use crate::new_file::{self, NewFile};
@@ -44,11 +44,11 @@ fn read(path: &Path) -> Result<Source> {
 
 /// Writes one file per app. If one exists, none is written.
 fn write_all(folder: &Path, imported: &Imported, force: bool) -> Result<String> {
-    let file = |app: &ImportedApp| {
+    let files = imported.apps.iter().map(|app| {
         let path = folder.join(format!("{}.yaml", app.name));
         NewFile { path, text: &app.yaml, is_private: false }
-    };
-    new_file::write_all(&imported.apps.iter().map(file).collect::<Vec<_>>(), force)
+    });
+    new_file::write_all(&files.collect::<Vec<_>>(), force)
 }
 
 /// Returns the path from the folder of the manifests to that of the Compose file: a relative one

@@ -14,10 +14,7 @@ pub(super) fn security_context(spec: &AppSpec, notes: &mut Notes) -> Object {
     if let Some(named) = options.user.as_ref().filter(|named| has_name(named)) {
         notes.add(
             "user",
-            format!(
-                "a name in `{named}` is not exported: Kubernetes takes numbers, which it has \
-                     no image to look up in"
-            ),
+            format!("a name is not exported, as in `{named}`: Kubernetes takes numbers"),
             "write `user: \"UID:GID\"`; `id` in a container of the image shows them",
         );
     }

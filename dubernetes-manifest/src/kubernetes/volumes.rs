@@ -151,8 +151,7 @@ fn note_claim(path: &str, is_shared: bool, notes: &mut Notes) {
 }
 
 fn claim_object(name: &str, spec: &AppSpec, is_shared: bool) -> Object {
-    let head = Object::new().with("apiVersion", "v1").with("kind", "PersistentVolumeClaim");
-    head.and(claim(metadata(name, &spec.name), is_shared))
+    claim(metadata(name, &spec.name), is_shared)
 }
 
 fn claim(metadata: Object, is_shared: bool) -> Object {
@@ -161,7 +160,7 @@ fn claim(metadata: Object, is_shared: bool) -> Object {
     let spec = Object::new()
         .with("accessModes", vec![mode])
         .with("resources", Object::new().with("requests", requests));
-    Object::new().with("metadata", metadata).with("spec", spec)
+    Object::of_kind("v1", "PersistentVolumeClaim", metadata).with("spec", spec)
 }
 
 fn claimed(name: &str, claim: &str) -> Object {
