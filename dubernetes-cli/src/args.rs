@@ -29,7 +29,7 @@ pub(crate) use inspect::{
     DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RenewArgs, RunArgs,
     StdioArgs, WhyArgs,
 };
-pub(crate) use manifest::{ExplainArgs, ImportArgs, InitArgs};
+pub(crate) use manifest::{ExplainArgs, ExportArgs, ImportArgs, InitArgs, exported_keys};
 pub(crate) use node::NodeAddress;
 pub(crate) use orchestrate::{
     BindAddresses, CompletionArgs, DownArgs, IngressArgs, IngressKind, LogFormat, ManArgs,

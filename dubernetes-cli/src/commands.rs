@@ -13,6 +13,7 @@ mod down;
 mod events;
 mod exec;
 mod explain;
+mod export;
 mod get;
 mod import;
 mod init;
@@ -88,6 +89,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Validate(args) => validate::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema => schema::run(),
         Command::Completion(args) => completion::run(&args, program),

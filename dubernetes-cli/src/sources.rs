@@ -28,13 +28,29 @@ pub(crate) fn read_apps(files: &FileArgs) -> Result<Vec<Located>> {
 ///
 /// Those of [`read_apps`].
 pub(crate) fn read_apps_in(paths: &[PathBuf], variables: &VariableArgs) -> Result<Vec<Located>> {
+    let mut apps = parse(paths, variables)?;
+    apps.iter_mut().try_for_each(resolve_program)?;
+    apps.iter_mut().try_for_each(resolve_volumes)?;
+    Ok(in_start_order(apps, |located| &located.spec))
+}
+
+/// Reads the apps that `files` names as [`read_apps`] does. Programs need not exist.
+///
+/// # Errors
+///
+/// Those of [`read_apps`].
+pub(crate) fn read_apps_to_export(files: &FileArgs) -> Result<Vec<Located>> {
+    let mut apps = parse(&files.paths(), files.variables())?;
+    apps.iter_mut().try_for_each(resolve_volumes)?;
+    Ok(in_start_order(apps, |located| &located.spec))
+}
+
+fn parse(paths: &[PathBuf], variables: &VariableArgs) -> Result<Vec<Located>> {
     let sources = read_sources(paths)?;
-    let mut apps = print_notes(match read_variables(variables)? {
+    print_notes(match read_variables(variables)? {
         Some(variables) => parse_with_variables(&sources, &read_content, &variables),
         None => dubernetes_manifest::parse_reading(&sources, &read_content),
-    })?;
-    apps.iter_mut().try_for_each(resolve_folders)?;
-    Ok(in_start_order(apps, |located| &located.spec))
+    })
 }
 
 /// Reads the apps in `paths` without the contents of other files, which need not exist.
@@ -72,30 +88,38 @@ fn read_variables(args: &VariableArgs) -> Result<Option<Variables>> {
     Ok(Some(variables))
 }
 
-/// Makes the program and host folders such as `./data` absolute. They start where the files of the
-/// app do.
-fn resolve_folders(app: &mut Located) -> Result {
+/// Makes the path of the program absolute. It starts where the files of the app do.
+fn resolve_program(app: &mut Located) -> Result {
     let Located { spec, source, line, .. } = app;
-    let folder = if source == STDIN { Path::new("") } else { folder_of(source) };
-    if let Some(program) = spec.image.program() {
-        let found = find_program(program, folder).and_then(|path| {
-            let path = FilePath::parse(&path.to_string_lossy());
-            path.map_err(|error| error.to_string())
-        });
-        let found = found.map_err(|reason| {
-            CliError::new(format!("{source}:{line}: the program `{program}`: {reason}"))
-        })?;
-        spec.image = ImageRef::of_program(&found);
-    }
+    let Some(program) = spec.image.program() else { return Ok(()) };
+    let found = find_program(program, start_folder(source)).and_then(|path| {
+        let path = FilePath::parse(&path.to_string_lossy());
+        path.map_err(|error| error.to_string())
+    });
+    let found = found.map_err(|reason| {
+        CliError::new(format!("{source}:{line}: the program `{program}`: {reason}"))
+    })?;
+    spec.image = ImageRef::of_program(&found);
+    Ok(())
+}
+
+/// Makes host folders such as `./data` absolute. They start where the files of the app do.
+fn resolve_volumes(app: &mut Located) -> Result {
+    let Located { spec, source, line, .. } = app;
     for volume in &mut spec.volumes {
         let written = volume.to_string();
-        let folder = std::path::absolute(folder.join("."))
+        let folder = std::path::absolute(start_folder(source).join("."))
             .map_err(|error| CliError::with_io_source("cannot find the current folder", &error))?;
         volume.resolve(&folder.to_string_lossy()).map_err(|error| {
             CliError::new(format!("{source}:{line}: the volume `{written}`: {error}"))
         })?;
     }
     Ok(())
+}
+
+/// Returns the folder where relative paths of a source start.
+fn start_folder(source: &str) -> &Path {
+    if source == STDIN { Path::new("") } else { folder_of(source) }
 }
 
 /// Returns the path of a program. A name without a folder is looked up in PATH.

@@ -230,10 +230,7 @@ impl Adapters {
             self.engine.runtime.claim(instance, &self.engine.owner).await
         };
         match tokio::time::timeout(ENGINE_TIMEOUT, checked).await {
-            Ok(Err(error @ RuntimeError::Rejected { .. })) => {
-                Err(CliError::with_source("cannot use this container engine", &error)
-                    .help("update it, or name another one with DOCKER_HOST or DUBERNETES_ENGINE"))
-            }
+            Ok(Err(error @ RuntimeError::Rejected { .. })) => Err(refused(&error)),
             Ok(Err(error @ RuntimeError::OwnedByOtherState { .. })) => {
                 Err(CliError::new(error.to_string()).help(
                     "use that state with `--state-dir`, or choose another `--instance`; to \
@@ -313,6 +310,12 @@ impl Adapters {
             stop,
         }
     }
+}
+
+/// Returns the error of an engine that is too old.
+fn refused(error: &RuntimeError) -> CliError {
+    CliError::with_source("cannot use this container engine", error)
+        .help("update it, or name another one with DOCKER_HOST or DUBERNETES_ENGINE")
 }
 
 /// Refuses to create an empty state for an instance that exists on the engine: its state is
@@ -442,9 +445,10 @@ impl InProcess {
         };
         let adapters = Adapters::open(settings, args, purpose).await?;
         if mode == Mode::Act {
-            adapters.engine.runtime.info().await.map_err(|error| {
-                CliError::new(chain(&error))
-                    .help("start the engine, or name it with DOCKER_HOST or DUBERNETES_ENGINE")
+            adapters.engine.runtime.info().await.map_err(|error| match error {
+                RuntimeError::Rejected { .. } => refused(&error),
+                error => CliError::new(chain(&error))
+                    .help("start the engine, or name it with DOCKER_HOST or DUBERNETES_ENGINE"),
             })?;
             adapters.check_engine(&settings.instance).await?;
         }

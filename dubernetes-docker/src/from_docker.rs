@@ -177,12 +177,17 @@ fn parse_time(text: &str) -> Option<Timestamp> {
     text.parse().ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
 }
 
+/// The name of Podman, as its component says it.
+pub(crate) const PODMAN: &str = "Podman Engine";
+
 /// Parses the description of the engine.
 pub(crate) fn parse_info(answer: SystemVersion) -> Result<RuntimeInfo, String> {
     let platform = answer.platform.map(|platform| platform.name).unwrap_or_default();
     let component = answer.components.unwrap_or_default().into_iter().next();
     let component = component.map(|component| component.name).unwrap_or_default();
     let name = match (platform.trim(), component.trim()) {
+        // Its platform is that of the machine, such as `linux/amd64/debian-13`.
+        (_, PODMAN) => PODMAN,
         // Docker names its own component `Engine`; Debian's build leaves the platform empty.
         ("", "Engine" | "") => "Docker Engine",
         ("", component) => component,

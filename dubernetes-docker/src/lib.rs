@@ -16,8 +16,8 @@
 //!
 //! # Supported engines
 //!
-//! Docker Engine 20.10 (API 1.41) and later, over a Unix socket on this host. Other engines with a
-//! compatible API may work.
+//! Docker Engine 20.10 (API 1.41) and later, and Podman 5 and later, over a Unix socket on this
+//! host. `supported` refuses older ones. Other engines with a compatible API may work.
 //!
 //! # What this crate decides
 //!
@@ -39,6 +39,7 @@ mod names;
 mod network;
 mod ports;
 mod streams;
+mod supported;
 mod swarm;
 
 mod from_docker;

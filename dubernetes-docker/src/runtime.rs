@@ -27,10 +27,7 @@ use crate::cache::{CallGuard, InspectCache};
 use crate::engine::{Engine, READ};
 use crate::error::{CallError, unreadable};
 use crate::ports::PortCache;
-use crate::{events, from_docker, image, network};
-
-/// The oldest API with everything that this crate uses: that of Docker Engine 20.10.
-const OLDEST_API: (u32, u32) = (1, 41);
+use crate::{events, from_docker, image, network, supported};
 
 /// A Docker engine.
 #[derive(Debug, Clone)]
@@ -64,7 +61,7 @@ impl DockerRuntime {
     /// # Errors
     ///
     /// Those of [`DockerRuntime::new`]; [`RuntimeError::Unreachable`] if the engine does not
-    /// answer; [`RuntimeError::Rejected`] if it is older than Docker Engine 20.10.
+    /// answer; [`RuntimeError::Rejected`] if it is older than Docker Engine 20.10 or Podman 5.
     pub async fn connect(host: Option<&str>) -> Result<Self, RuntimeError> {
         let runtime = Self::new(host)?;
         runtime.info().await?;
@@ -108,7 +105,7 @@ impl ContainerRuntime for DockerRuntime {
         let answer = self.engine.call(READ, operation, docker.version()).await;
         let answer = answer.map_err(CallError::into_runtime_error)?;
         let info = from_docker::parse_info(answer).map_err(|what| unreadable(operation, what))?;
-        check_api(&info)?;
+        supported::check(&info)?;
         // Requests carry no version yet; a client that will send one must know this engine's.
         let negotiated = docker.clone().negotiate_version();
         let negotiated = self.engine.call(READ, operation, negotiated).await;
@@ -219,41 +216,5 @@ impl ContainerRuntime for DockerRuntime {
 
     fn images(&self) -> Option<&dyn Images> {
         Some(self)
-    }
-}
-
-fn check_api(info: &RuntimeInfo) -> Result<(), RuntimeError> {
-    match from_docker::parse_api_version(&info.api_version) {
-        Some(api) if api >= OLDEST_API => Ok(()),
-        Some(_) | None => Err(RuntimeError::Rejected {
-            operation: "work with Dubernetes".to_owned(),
-            message: format!(
-                "{} {} offers API {}; upgrade to Docker Engine 20.10 (API {}.{}) or later",
-                info.name, info.version, info.api_version, OLDEST_API.0, OLDEST_API.1
-            ),
-        }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn old_engine_is_rejected_with_the_required_version() {
-        let check = |api: &str| {
-            check_api(&RuntimeInfo {
-                name: "Docker Engine".into(),
-                version: "1".into(),
-                api_version: api.into(),
-                platform: "linux/amd64".into(),
-            })
-        };
-        for api in ["1.41", "1.52", "2.0"] {
-            assert!(check(api).is_ok(), "{api}");
-        }
-        for api in ["1.40", "1.9", "0.99", "none", ""] {
-            assert!(check(api).unwrap_err().to_string().contains("1.41"), "{api}");
-        }
     }
 }

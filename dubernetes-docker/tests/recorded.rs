@@ -94,6 +94,27 @@ async fn engine_older_than_20_10_is_rejected_with_required_api() {
 }
 
 #[tokio::test]
+async fn podman_older_than_5_is_rejected_and_5_is_not() {
+    let podman = |version: &str| {
+        let answer = serde_json::json!({
+            "Platform": {"Name": "linux/amd64/debian-12"},
+            "Components": [
+                {"Name": "Podman Engine", "Version": version},
+                {"Name": "Conmon", "Version": "conmon version 2.1.6, commit: unknown"},
+            ],
+            "Version": version,
+            "ApiVersion": "1.41",
+            "MinAPIVersion": "1.24",
+        });
+        RecordedEngine::start(&[("GET /version", ok(&answer.to_string()))])
+    };
+    let error = podman("4.3.1").runtime().info().await.unwrap_err();
+    assert!(matches!(error, RuntimeError::Rejected { .. }), "{error:?}");
+    assert!(error.to_string().contains("Podman 4.3.1; upgrade to Podman 5"), "{error}");
+    assert_eq!(podman("5.4.2").runtime().info().await.unwrap().name, "Podman Engine");
+}
+
+#[tokio::test]
 async fn every_state_of_docker_20_10_is_read() {
     let engine = start(&all_recorded());
     let listed = engine.runtime().list(&instance()).await.unwrap();

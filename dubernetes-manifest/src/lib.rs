@@ -48,7 +48,7 @@
 //! reads the documents of all sources, and `compare` looks for conflicts among them.
 //! `raw_diagnostic`, `diagnostic` and `excerpt` are the problems, `suggest` and `nearest` their
 //! hints. `settings` reads the settings file of the program. [`compose`] turns Compose files into
-//! manifests.
+//! manifests, and [`kubernetes`] turns apps into manifests of Kubernetes; `out` is what both write.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -62,8 +62,10 @@ mod excerpt;
 mod exported;
 mod fields;
 mod json;
+pub mod kubernetes;
 mod nearest;
 mod node;
+mod out;
 mod raw_diagnostic;
 pub mod reference;
 mod settings;

@@ -2,12 +2,13 @@
 
 use clap::Subcommand;
 
+use super::exported_keys;
 use super::{
     ApplyArgs, BackupArgs, CompletionArgs, ContextArgs, DeleteArgs, DescribeArgs, DownArgs,
-    EventsArgs, ExecArgs, ExplainArgs, FileArgs, FormatArgs, GetArgs, ImportArgs, InitArgs,
-    LogsArgs, ManArgs, PlanArgs, PortForwardArgs, PushArgs, RenewArgs, ReplayArgs, RestoreArgs,
-    RolloutArgs, RunArgs, ScaleArgs, SecretArgs, ServeArgs, SimulateArgs, TopArgs, UiArgs,
-    UndoArgs, UpArgs, WaitForArgs, WhyArgs,
+    EventsArgs, ExecArgs, ExplainArgs, ExportArgs, FileArgs, FormatArgs, GetArgs, ImportArgs,
+    InitArgs, LogsArgs, ManArgs, PlanArgs, PortForwardArgs, PushArgs, RenewArgs, ReplayArgs,
+    RestoreArgs, RolloutArgs, RunArgs, ScaleArgs, SecretArgs, ServeArgs, SimulateArgs, TopArgs,
+    UiArgs, UndoArgs, UpArgs, WaitForArgs, WhyArgs,
 };
 
 /// The verbs.
@@ -392,6 +393,23 @@ Examples:
   dubernetes import compose.yaml
   dubernetes import compose.yaml -o apps")]
     Import(ImportArgs),
+    /// Turn apps into Kubernetes manifests.
+    #[command(
+        after_long_help = exported_keys(),
+        long_about = "\
+Turn apps into manifests of Kubernetes 1.33 and later. What has no equivalent, is changed, or
+has to be known is a note on standard error, key by key: nothing is dropped in silence.
+Values of `secret set` stay where they are; the pods read them from Secrets that a note
+names. Contents of files become Secrets, in files of their own with `-o`.
+
+Needs no orchestrator, no engine and no cluster.
+
+Examples:
+  dubernetes export app.yaml
+  dubernetes export app.yaml -o kubernetes
+  dubernetes export app.yaml | kubectl apply --dry-run=server -f -"
+    )]
+    Export(ExportArgs),
     /// Explain a manifest key.
     #[command(long_about = "\
 Explain a manifest key: its type, its values, its default and an example.
@@ -462,6 +480,7 @@ impl Command {
                 | Self::Simulate(_)
                 | Self::Init(_)
                 | Self::Import(_)
+                | Self::Export(_)
                 | Self::Explain(_)
                 | Self::Schema
                 | Self::Completion(_)

@@ -65,6 +65,7 @@ impl Command {
             | Self::Replay(_)
             | Self::Init(_)
             | Self::Import(_)
+            | Self::Export(_)
             | Self::Explain(_)
             | Self::Schema
             | Self::Completion(_)

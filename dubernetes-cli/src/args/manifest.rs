@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use dubernetes_core::app::{AppName, ImageRef};
+use dubernetes_manifest::kubernetes::KEYS;
+
+use super::shared::FileArgs;
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -25,6 +28,28 @@ pub(crate) struct ImportArgs {
     /// Overwrite files that exist.
     #[arg(long, requires = "output")]
     pub(crate) force: bool,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
+    /// Folder for the manifests; without it, all go to standard output.
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Overwrite files that exist.
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
+}
+
+/// Returns the table of keys for the help of `export`.
+pub(crate) fn exported_keys() -> String {
+    let mut text = "Keys, and what becomes of them:\n".to_owned();
+    for row in KEYS {
+        text += &format!("  {}\n      {}\n", row.keys.join(", "), row.becomes);
+    }
+    text
 }
 
 /// Arguments of `init`.

@@ -2,13 +2,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dubernetes_manifest::Source;
 use dubernetes_manifest::compose::{Imported, Note, import};
 
 use crate::args::ImportArgs;
-use crate::new_file;
+use crate::new_file::{self, NewFile};
 use crate::output;
 use crate::report::{self, CliError, Result};
 
@@ -25,10 +25,10 @@ pub(super) fn run(args: &ImportArgs) -> Result {
         CliError::with_io_source(&format!("cannot create `{}`", folder.display()), &error)
     })?;
     let imported = import(&source, &path_between(folder, &args.file)?)?;
-    write_all(folder, &imported, args.force)?;
+    let written = write_all(folder, &imported, args.force)?;
     print_notes(&imported.notes);
     let shown = folder.display();
-    report::note(&format!("wrote {} to `{shown}`", files(imported.apps.len())));
+    report::note(&format!("wrote {written} to `{shown}`"));
     report::help(&format!("read the notes, then `dubernetes plan {shown}`"));
     Ok(())
 }
@@ -43,17 +43,12 @@ fn read(path: &Path) -> Result<Source> {
 }
 
 /// Writes one file per app. If one exists, none is written.
-fn write_all(folder: &Path, imported: &Imported, force: bool) -> Result {
-    let paths: Vec<PathBuf> =
-        imported.apps.iter().map(|app| folder.join(format!("{}.yaml", app.name))).collect();
-    if let Some(path) = paths.iter().find(|path| !force && path.exists()) {
-        return Err(CliError::new(format!("`{}` already exists", path.display()))
-            .help("`--force` overwrites it, `-o` writes elsewhere"));
-    }
-    for (path, app) in paths.iter().zip(&imported.apps) {
-        new_file::write(path, &app.yaml, force)?;
-    }
-    Ok(())
+fn write_all(folder: &Path, imported: &Imported, force: bool) -> Result<String> {
+    let files = imported.apps.iter().map(|app| {
+        let path = folder.join(format!("{}.yaml", app.name));
+        NewFile { path, text: &app.yaml, is_private: false }
+    });
+    new_file::write_all(&files.collect::<Vec<_>>(), force)
 }
 
 /// Returns the path from the folder of the manifests to that of the Compose file: a relative one
@@ -85,8 +80,4 @@ fn print_notes(notes: &[Note]) {
             report::help(help);
         }
     }
-}
-
-fn files(count: usize) -> String {
-    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }

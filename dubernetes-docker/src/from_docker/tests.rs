@@ -141,7 +141,8 @@ fn engine_name_is_read_from_platform_or_component() {
                         "Components": [{"Name": "Engine", "Version": "1"}],
                         "Version": "1", "ApiVersion": "1.41"});
     assert_eq!(name(debian), Ok("Docker Engine".into()));
-    let podman = json!({"Components": [{"Name": "Podman Engine", "Version": "1"}],
+    let podman = json!({"Platform": {"Name": "linux/amd64/debian-13"},
+                        "Components": [{"Name": "Podman Engine", "Version": "1"}],
                         "Version": "1", "ApiVersion": "1.41"});
     assert_eq!(name(podman), Ok("Podman Engine".into()));
     assert!(name(json!({"Version": "1"})).is_err(), "the API version is required");

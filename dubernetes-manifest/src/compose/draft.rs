@@ -1,59 +1,10 @@
 //! The app that a service becomes: keys in the order of the manifest, each accepted by its reader.
 
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
-
 use super::notes::{At, Notes};
 use super::text;
+pub(super) use crate::out::Out;
 use crate::{Source, yaml};
 use dubernetes_core::app::AppName;
-
-/// A value of a manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Out {
-    Text(String),
-    Whole(u64),
-    Bool(bool),
-    List(Vec<Self>),
-    Map(Vec<(String, Self)>),
-}
-
-impl Out {
-    pub(super) fn text(text: impl Into<String>) -> Self {
-        Self::Text(text.into())
-    }
-
-    pub(super) fn texts(texts: impl IntoIterator<Item = String>) -> Self {
-        Self::List(texts.into_iter().map(Self::Text).collect())
-    }
-
-    fn has_open_variable(&self) -> bool {
-        match self {
-            Self::Text(text) => text.contains("${"),
-            Self::Whole(_) | Self::Bool(_) => false,
-            Self::List(items) => items.iter().any(Self::has_open_variable),
-            Self::Map(entries) => entries.iter().any(|(_, value)| value.has_open_variable()),
-        }
-    }
-}
-
-impl Serialize for Out {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(text) if text.contains("${") => yaml::Quoted(text).serialize(serializer),
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Whole(number) => serializer.serialize_u64(*number),
-            Self::Bool(flag) => serializer.serialize_bool(*flag),
-            Self::List(items) => items.serialize(serializer),
-            Self::Map(entries) => {
-                let mut map = serializer.serialize_map(Some(entries.len()))?;
-                for (key, value) in entries {
-                    map.serialize_entry(key, value)?;
-                }
-                map.end()
-            }
-        }
-    }
-}
 
 /// The order of the keys.
 const ORDER: [&str; 31] = [

@@ -104,7 +104,9 @@ fn check_version(version: &Result<RuntimeInfo, RuntimeError>, endpoint: &str) ->
         Ok(version) => Check::ok(NAME, format!("{} at {endpoint}", output::engine(version))),
         Err(error) => {
             let help = match error {
-                RuntimeError::Rejected { .. } => "use Docker Engine 20.10 or later",
+                RuntimeError::Rejected { .. } => {
+                    "use Docker Engine 20.10 or later, or Podman 5 or later"
+                }
                 _ => {
                     "start it, give this user access to its socket, or name another one with \
                      DOCKER_HOST or DUBERNETES_ENGINE"

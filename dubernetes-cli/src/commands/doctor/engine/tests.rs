@@ -43,7 +43,8 @@ fn unreachable_or_old_engine_fails() {
     let old = RuntimeError::Rejected { operation: "x".into(), message: "API 1.24".into() };
     let found = check_version(&Err(old), "unix:///e.sock");
     check(&found, CheckResult::Fail, "API 1.24");
-    assert!(found.help.unwrap().contains("20.10"));
+    let help = found.help.unwrap();
+    assert!(help.contains("20.10") && help.contains("Podman 5"), "{help}");
 }
 
 #[test]
