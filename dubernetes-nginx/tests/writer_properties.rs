@@ -18,7 +18,7 @@ use dubernetes_core::certificate::KeyPair;
 use dubernetes_core::ingress::{Endpoint, HostTls, Route, RouteTable};
 use dubernetes_manifest::Source;
 use dubernetes_nginx::config::{Generation, Proxies, RenderContext, write};
-use dubernetes_nginx::features::{Features, Stream};
+use dubernetes_nginx::features::{Features, JsEngine, Stream};
 use dubernetes_nginx::version::Version;
 use hostile::{CHAIN, HOSTILE, KEY};
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ fn table_of(routes: impl IntoIterator<Item = Route>) -> RouteTable {
 }
 
 const CONTEXT: RenderContext = RenderContext {
-    features: Features { names: true, stream: Some(Stream::BuiltIn) },
+    features: Features { names: true, stream: Some(Stream::BuiltIn), js: Some(JsEngine::Qjs) },
     address: Ipv4Addr::new(10, 89, 0, 2),
     gateway: Ipv4Addr::new(10, 89, 0, 1),
     any_address: false,
@@ -38,6 +38,7 @@ const CONTEXT: RenderContext = RenderContext {
     proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
     https_port: Some(443),
     access_log: true,
+    count_requests: true,
 };
 
 /// A directive as nginx reads it.
