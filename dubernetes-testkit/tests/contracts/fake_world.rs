@@ -104,6 +104,8 @@ impl FakeWorld {
             return Ok((status, String::new()));
         };
         if route.endpoints.is_empty() {
+            // The fake counts it.
+            let _ = self.fake.request(&request.host, &request.target);
             let status = if self.has(DataDefect::EmptyRouteIsMissing) { 404 } else { 503 };
             return Ok((status, String::new()));
         }

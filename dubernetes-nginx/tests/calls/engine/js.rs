@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use dubernetes_core::dial::{Connection, DialError};
 use dubernetes_testkit::MockDialer;
-use futures_util::io::{self, Cursor};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_util::compat::{TokioAsyncReadCompatExt as _, TokioAsyncWriteCompatExt as _};
 
 use super::{Engine, State};
 
@@ -28,8 +29,15 @@ impl Engine {
             };
             let length = body.len();
             let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
-            let reader = Box::pin(Cursor::new(answer.into_bytes()));
-            Ok(Connection { reader, writer: Box::pin(io::sink()) })
+            let (own, mut peer) = tokio::io::duplex(1024);
+            tokio::spawn(async move {
+                let mut request = [0; 1024];
+                let _ = peer.read(&mut request).await;
+                let _ = peer.write_all(answer.as_bytes()).await;
+            });
+            let (reader, writer) = tokio::io::split(own);
+            let (reader, writer) = (reader.compat(), writer.compat_write());
+            Ok(Connection { reader: Box::pin(reader), writer: Box::pin(writer) })
         });
     }
 }
