@@ -14,6 +14,7 @@ mod extract;
 mod forward;
 mod images;
 mod logs;
+mod metrics;
 mod moved_image;
 mod nodes;
 mod peer;
@@ -55,12 +56,17 @@ use utoipa_axum::routes;
 
 use crate::wire::Mode;
 use crate::{openapi, problem};
+use connections::Limits;
+pub use metrics::{ExportedMetrics, MetricsSource, serve_metrics};
 
 /// Largest accepted body, in bytes: 1 MiB plus the contents of an app's files in base64.
 const MAX_BODY: usize = (1 << 20) + MAX_CONTENTS_BYTES.div_ceil(3) * 4;
 
 /// Longest wait for the first pass of an orchestrator that has just started.
 const FIRST_PASS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Limits of [`serve_unix`].
+const LIMITS: Limits = Limits { connections: 256, head: Duration::from_secs(10) };
 
 /// How long requests in flight may continue after the server is asked to stop.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
@@ -227,7 +233,7 @@ pub async fn serve_unix(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let router = router.layer(Extension(stream::Stop(stop.clone())));
-    let open = connections::serve(&listener, router, &stop).await;
+    let open = connections::serve(&listener, router, LIMITS, &stop).await;
     // Accept no further connections.
     drop(listener);
     // Connections that are still open are closed when the process exits.

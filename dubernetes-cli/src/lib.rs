@@ -22,6 +22,7 @@ mod interrupt;
 mod journal;
 mod logging;
 mod machine;
+mod metrics;
 mod new_file;
 mod node_tunnel;
 mod orchestrator;

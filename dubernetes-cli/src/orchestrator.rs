@@ -8,6 +8,7 @@ use dubernetes_controller::Approver;
 
 use crate::approval::Prompt;
 use crate::args::{IngressArgs, IngressKind};
+use crate::metrics::MetricsServer;
 use crate::output;
 use crate::report::{CliError, Result, USAGE};
 use crate::settings::Settings;
@@ -33,8 +34,12 @@ pub(crate) async fn start(
     }
     let approver = prompt.map(|prompt| -> Arc<dyn Approver> { Arc::<Prompt>::clone(prompt) });
     let group = group.map(SocketGroup::find).transpose()?;
+    let metrics = match args.metrics_listen {
+        Some(address) => Some(MetricsServer::listen(address).await?),
+        None => None,
+    };
     let adapters = Adapters::open(settings, args, Purpose::Serve { adopt }).await?;
-    let adapters = adapters.with_approver(approver);
+    let adapters = adapters.with_approver(approver).with_metrics(metrics);
     adapters.check_engine(&settings.instance).await?;
     if let Some(everyone) = args.trusted_proxies.everyone() {
         tracing::warn!("`{everyone}` is trusted, so any client can forge its address and scheme");
@@ -54,8 +59,10 @@ pub(crate) fn ready_line(settings: &Settings, args: &IngressArgs) -> String {
         IngressKind::Nginx => "",
         IngressKind::Proxy => ", which ends with it",
     };
+    let metrics = args.metrics_listen;
+    let metrics = metrics.map_or_else(String::new, |at| format!(", metrics http://{at}/metrics"));
     format!(
-        "dubernetes is ready: instance {}, socket {}, ingress {}{lifetime}",
+        "dubernetes is ready: instance {}, socket {}, ingress {}{lifetime}{metrics}",
         settings.instance,
         settings.paths.socket.display(),
         output::urls(&args.http_bind.with_port(args.http_port)),

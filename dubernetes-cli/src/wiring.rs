@@ -22,6 +22,7 @@ use dubernetes_core::replay::Recorder;
 use dubernetes_core::runtime::{ContainerRuntime, Owner, RuntimeError};
 use dubernetes_core::store::Store;
 use dubernetes_sqlite::Role;
+use futures_util::future::OptionFuture;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::task::{JoinError, JoinHandle};
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{IngressArgs, IngressKind};
 use crate::journal::DecisionJournal;
+use crate::metrics::MetricsServer;
 use crate::node_tunnel::NodeTunnels;
 use crate::report::{self, CliError, Result};
 use crate::settings::Settings;
@@ -104,6 +106,7 @@ pub(crate) struct Adapters {
     ingress: Arc<dyn Ingress>,
     issuer: Arc<dyn CertificateIssuer>,
     approver: Option<Arc<dyn Approver>>,
+    metrics: Option<MetricsServer>,
 }
 
 impl Adapters {
@@ -214,12 +217,17 @@ impl Adapters {
         let owner = Owner { id: store.id().to_owned(), folder: folder.display().to_string() };
         let engine = args.runtime.open(settings, args, &folder, owner)?;
         let (ingress, issuer) = args.ingress().open(settings, args, &engine)?;
-        Ok(Self { store, engine, ingress, issuer, approver: None })
+        Ok(Self { store, engine, ingress, issuer, approver: None, metrics: None })
     }
 
     /// Sets who approves each step.
     pub(crate) fn with_approver(self, approver: Option<Arc<dyn Approver>>) -> Self {
         Self { approver, ..self }
+    }
+
+    /// Sets where metrics are served.
+    pub(crate) fn with_metrics(self, metrics: Option<MetricsServer>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Refuses an engine that answers but is too old, or on which another state owns the instance.
@@ -251,7 +259,7 @@ impl Adapters {
         lifetime: Lifetime,
         socket: ApiSocket,
     ) -> RunningOrchestrator {
-        let Self { store, engine, ingress, issuer, approver } = self;
+        let Self { store, engine, ingress, issuer, approver, metrics } = self;
         let Engine { runtime, dialer, endpoint, owner, tunnels } = engine;
         let desired: Arc<dyn Store> = Arc::<dyn OwnedStore>::clone(&store);
         let mut builder = Orchestrator::builder(settings.instance.clone())
@@ -268,6 +276,9 @@ impl Adapters {
             .mode(mode);
         if let Some(approver) = approver {
             builder = builder.approver(approver);
+        }
+        if let Some(metrics) = &metrics {
+            builder = builder.meter(metrics.meter());
         }
         if mode == Mode::Act
             && let Some(journal) = open_journal(&settings.paths.state_dir)
@@ -302,9 +313,11 @@ impl Adapters {
             clock: Arc::new(SystemClock),
             info,
         };
+        let metrics = metrics.map(|metrics| metrics.serve(orchestrator.handle(), stop.clone()));
         RunningOrchestrator {
             _tunnels: tunnels,
             store,
+            metrics,
             controller: tokio::spawn(orchestrator.run(stop.clone())),
             server: tokio::spawn(serve_unix(socket.listener, router(state), stop.clone())),
             stop,
@@ -387,6 +400,7 @@ pub(crate) struct RunningOrchestrator {
     /// Connections to other machines.
     _tunnels: Option<NodeTunnels>,
     store: Arc<dyn OwnedStore>,
+    metrics: Option<JoinHandle<()>>,
     controller: JoinHandle<()>,
     server: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
@@ -417,7 +431,7 @@ impl RunningOrchestrator {
         self.stop.cancel();
         let ended = async {
             // How they end does not matter here.
-            let _ = tokio::join!(self.server, self.controller);
+            let _ = tokio::join!(self.server, self.controller, OptionFuture::from(self.metrics));
         };
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
             tracing::warn!("some calls were still in flight at the end of the shutdown");

@@ -99,6 +99,7 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
         ("instance", all(["one", "two", "three"]), true),
         ("keepalive_window", all(["2s", "5s", "1m"]), false),
         ("log_format", all(["json", "text", "json"]), false),
+        ("metrics_listen", all(["127.0.0.1:1", "[::1]:2", "127.0.0.1:3"]), false),
         ("node", all(["a=unix:///a", "b=unix:///b", "c=unix:///c"]), false),
         ("output", all(["json", "json", "json"]), true),
         ("proxy_protocol", all(["false", "false", "true"]), false),

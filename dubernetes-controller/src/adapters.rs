@@ -10,7 +10,10 @@ use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_core::store::Store;
 
 use crate::certificates::AccountLocks;
-use crate::guard::{GuardedDialer, GuardedIngress, GuardedIssuer, GuardedRuntime, GuardedStore};
+use crate::guard::{
+    Calls, GuardedDialer, GuardedIngress, GuardedIssuer, GuardedRuntime, GuardedStore,
+};
+use crate::meter::{AdapterKind, Metering};
 
 /// The world outside the controller. Clones share it.
 #[derive(Debug, Clone)]
@@ -32,20 +35,21 @@ pub(crate) struct Adapters {
 }
 
 impl Adapters {
-    /// Wraps every adapter so that each call has a deadline and a panic becomes an error.
-    pub(crate) fn guarded(self) -> Self {
+    /// Wraps every adapter so that each call has a deadline and is measured, and a panic becomes an
+    /// error.
+    pub(crate) fn guarded(self, meter: &Metering) -> Self {
+        let calls = |adapter| Calls { adapter, meter: meter.clone() };
+        let guard_issuer = |issuer| -> Arc<dyn CertificateIssuer> {
+            Arc::new(GuardedIssuer(issuer, calls(AdapterKind::Certificates)))
+        };
         Self {
-            runtime: Arc::new(GuardedRuntime(self.runtime)),
-            store: Arc::new(GuardedStore(self.store)),
-            ingress: Arc::new(GuardedIngress(self.ingress)),
+            runtime: Arc::new(GuardedRuntime(self.runtime, calls(AdapterKind::Engine))),
+            store: Arc::new(GuardedStore(self.store, calls(AdapterKind::Store))),
+            ingress: Arc::new(GuardedIngress(self.ingress, calls(AdapterKind::Ingress))),
             dialer: Arc::new(GuardedDialer(self.dialer)),
             issuer: self.issuer.map(guard_issuer),
             accounts: self.accounts,
             clock: self.clock,
         }
     }
-}
-
-fn guard_issuer(issuer: Arc<dyn CertificateIssuer>) -> Arc<dyn CertificateIssuer> {
-    Arc::new(GuardedIssuer(issuer))
 }

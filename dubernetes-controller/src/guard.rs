@@ -25,6 +25,9 @@ use dubernetes_core::ingress::IngressError;
 use dubernetes_core::runtime::RuntimeError;
 use dubernetes_core::store::StoreError;
 use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+use crate::meter::{AdapterKind, CallOutcome, Measurement, Metering};
 
 /// Deadline of calls that only read. The Docker adapter gives up after 10 s.
 const READ: Duration = Duration::from_secs(30);
@@ -91,16 +94,32 @@ impl GuardError for IngressError {
     }
 }
 
-/// Runs a call of an adapter to its end, or until `limit` has passed or it has panicked.
-async fn guard<T, E: GuardError>(
-    operation: &str,
-    limit: Duration,
-    call: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    match tokio::time::timeout(limit, catch_panic(call)).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(text)) => Err(E::panicked(operation, text)),
-        Err(_) => Err(E::timed_out(operation, limit)),
+/// The calls of one adapter, each of which is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Calls {
+    pub(crate) adapter: AdapterKind,
+    pub(crate) meter: Metering,
+}
+
+impl Calls {
+    /// Runs a call to its end, or until `limit` has passed or it has panicked.
+    async fn guard<T, E: GuardError>(
+        &self,
+        operation: &'static str,
+        limit: Duration,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let start = Instant::now();
+        let (outcome, result) = match tokio::time::timeout(limit, catch_panic(call)).await {
+            Ok(Ok(Ok(value))) => (CallOutcome::Success, Ok(value)),
+            Ok(Ok(Err(error))) => (CallOutcome::Error, Err(error)),
+            Ok(Err(text)) => (CallOutcome::Panic, Err(E::panicked(operation, text))),
+            Err(_) => (CallOutcome::Timeout, Err(E::timed_out(operation, limit))),
+        };
+        let took = start.elapsed();
+        let adapter = self.adapter;
+        self.meter.record(&Measurement::Call { adapter, operation, outcome, took });
+        result
     }
 }
 

@@ -14,7 +14,9 @@ use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
 use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::Clock;
 use dubernetes_core::error;
-use dubernetes_core::ingress::{AccessLog, AccessLogQuery, AnswerProblem, Ingress, IngressError};
+use dubernetes_core::ingress::{
+    AccessLog, AccessLogQuery, AnswerProblem, Ingress, IngressError, RequestCounts,
+};
 use dubernetes_core::plan::{AppStatus, Phase, Wait};
 use dubernetes_core::runtime::{Capability, ContainerId, LogLine, Stdio, missing_capabilities};
 use dubernetes_core::state::EngineStatus;
@@ -314,6 +316,17 @@ impl Handle {
         query: &AccessLogQuery,
     ) -> Result<Option<AccessLog>, IngressError> {
         self.ingress.access_log(query).await
+    }
+
+    /// Returns the requests to each app that were answered, as [`Ingress::request_counts`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ingress::request_counts`].
+    pub async fn request_counts(
+        &self,
+    ) -> Result<Option<BTreeMap<AppName, RequestCounts>>, IngressError> {
+        self.ingress.request_counts().await
     }
 
     /// Asks for a one-off container of an app: its image, environment, files, volumes and limits,

@@ -24,6 +24,7 @@ mod execute;
 mod future_times;
 mod guard;
 mod handle;
+mod meter;
 mod observe;
 mod one_off;
 mod orchestrator;
@@ -38,6 +39,9 @@ mod tasks;
 pub use approval::{Approval, Approver, NextStep, PendingStep};
 pub use dial::TcpDialer;
 pub use handle::{Handle, HostCertificate, TeardownError, WaitError};
+pub use meter::{
+    AdapterKind, CallOutcome, Measurement, Meter, ProbeOutcome, RolloutOutcome, RoutesOutcome,
+};
 pub use one_off::{OneOffClient, OneOffError};
 pub use orchestrator::{Builder, NeedsIngress, NeedsRuntime, NeedsStore, Orchestrator};
 pub use probe::ProbeResult;

@@ -20,6 +20,7 @@ use crate::approval::Approver;
 use crate::dial::TcpDialer;
 use crate::event_writer::EventWriter;
 use crate::handle::Handle;
+use crate::meter::{Meter, Metering};
 use crate::pass::Pass;
 use crate::previous_logs::PreviousLogs;
 use crate::probe::ProbeHistory;
@@ -49,6 +50,8 @@ pub(crate) struct Options {
     pub(crate) approver: Option<Arc<dyn Approver>>,
     /// The process may end at any time.
     pub(crate) short_lived: bool,
+    /// Counts what happens.
+    pub(crate) meter: Metering,
 }
 
 /// Runs the apps of one instance: made by [`Orchestrator::builder`], it works while
@@ -234,6 +237,7 @@ impl NeedsIngress {
                 recorder: None,
                 approver: None,
                 short_lived: false,
+                meter: Metering::default(),
             },
             permissions: Permissions::default(),
         }
@@ -314,6 +318,12 @@ impl Builder {
         self
     }
 
+    /// Sets who counts what the orchestrator does; by default nothing is measured.
+    pub fn meter(mut self, meter: Arc<dyn Meter>) -> Self {
+        self.options.meter = Metering(Some(meter));
+        self
+    }
+
     /// Sets who is asked before each step; by default no step needs an approval.
     pub fn approver(mut self, approver: Arc<dyn Approver>) -> Self {
         self.options.approver = Some(approver);
@@ -329,7 +339,7 @@ impl Builder {
 
     /// Builds the orchestrator. It does nothing until [`Orchestrator::run`].
     pub fn build(self) -> Orchestrator {
-        let adapters = self.adapters.guarded();
+        let adapters = self.adapters.guarded(&self.options.meter);
         let (passes_in, passes) = mpsc::unbounded_channel();
         let (snapshots, snapshots_out) = watch::channel(Arc::new(Snapshot::default()));
         let probes = ProbeHistory::default();

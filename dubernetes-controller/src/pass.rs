@@ -63,6 +63,8 @@ pub(crate) struct Pass {
     is_due: bool,
     /// When the observation in flight began.
     observing_since: Option<Timestamp>,
+    /// The same, for its duration.
+    observing_from: Instant,
     /// Results that came while an observation was in flight. It may not show their effect, so
     /// they count only from the next one on.
     deferred: Vec<TaskResult>,
@@ -106,6 +108,7 @@ impl Pass {
             gate,
             is_due: true,
             observing_since: None,
+            observing_from: now,
             deferred: Vec::new(),
             table_before_apply: None,
             expected_exits: BTreeSet::new(),
@@ -151,6 +154,7 @@ impl Pass {
             self.cache.active_since = Some(now);
         }
         self.observing_since = Some(now);
+        self.observing_from = Instant::now();
         let revisions = self.cache.replicas.iter();
         let revisions = revisions.map(|r| (r.labels.app.clone(), r.labels.revision)).collect();
         tasks.observe(LastSeen { info: self.cache.info.clone(), revisions });
@@ -169,8 +173,12 @@ impl Pass {
     }
 
     fn handle_result(&mut self, result: TaskResult, tasks: &mut Tasks) {
+        self.measure(&result);
         match result {
-            TaskResult::Observed(observation) => self.finish(*observation, tasks),
+            TaskResult::Observed(observation) => {
+                self.finish(*observation, tasks);
+                self.measure_pass();
+            }
             TaskResult::Acted(..) | TaskResult::Routed(..) => {
                 self.record_result(&result);
                 self.deferred.push(result);

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use dubernetes_core::app::{AppSpec, Check, Duration as Span, Health, HostName};
+use dubernetes_core::app::{AppName, AppSpec, Check, Duration as Span, Health, HostName};
 use dubernetes_core::dial::{Probe, ProbeAnswer};
 use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::ContainerId;
@@ -23,6 +23,8 @@ const MAX_COMMAND: usize = 80;
 pub(super) struct ProbeSpec {
     /// The container to probe.
     pub(super) id: ContainerId,
+    /// Its app.
+    pub(super) app: AppName,
     pub(super) method: ProbeMethod,
     /// Time between two probes of a ready replica.
     pub(super) interval: Duration,
@@ -103,6 +105,7 @@ impl ProbeSpec {
         };
         Some(Self {
             id: replica.id.clone(),
+            app: replica.labels.app.clone(),
             method,
             interval: health.interval.to_std(),
             success: u32::from(health.success),

@@ -25,14 +25,18 @@ mod answer_problem;
 mod listener;
 mod pace;
 mod port_support;
+mod request_counts;
 mod trusted_proxies;
+mod url;
 
 pub use access_log::{AccessLog, AccessLogEntry, AccessLogQuery};
 pub use answer_problem::AnswerProblem;
 pub use listener::{HostPort, Listener, Protocol};
 pub use pace::Pace;
 pub use port_support::PortSupport;
+pub use request_counts::{REQUEST_SECONDS, RequestCounts};
 pub use trusted_proxies::TrustedProxies;
+pub use url::{UrlPorts, url};
 
 /// A reverse proxy that routes requests to replicas.
 ///
@@ -115,6 +119,14 @@ pub trait Ingress: fmt::Debug + Send + Sync {
     /// request may appear some seconds after its answer. By default it logs none.
     async fn access_log(&self, query: &AccessLogQuery) -> Result<Option<AccessLog>, IngressError> {
         let _ = query;
+        Ok(None)
+    }
+
+    /// Returns the answered requests to each app, as far as the proxy counts them; `None` if it
+    /// counts none. A request may be counted a moment after its answer. By default none are.
+    async fn request_counts(
+        &self,
+    ) -> Result<Option<BTreeMap<AppName, RequestCounts>>, IngressError> {
         Ok(None)
     }
 
@@ -314,7 +326,7 @@ impl Route {
         (&self.host, &self.path) == (&other.host, &other.path)
     }
 
-    /// Returns the [`url`] of the route in `table`.
+    /// Returns the [`url()`] of the route in `table`.
     pub fn url(&self, table: &RouteTable, ports: UrlPorts) -> String {
         url(&self.host, &self.path, ports, table.tls_of(&self.host).is_some())
     }
@@ -333,32 +345,6 @@ pub(crate) fn on_port(endpoints: &[Endpoint], port: Option<u16>) -> Vec<Endpoint
     let at =
         |endpoint: &Endpoint| Endpoint { port: port.unwrap_or(endpoint.port), ..endpoint.clone() };
     endpoints.iter().map(at).collect()
-}
-
-/// The host's ports on which the ingress listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UrlPorts {
-    /// For requests over HTTP.
-    pub http: u16,
-    /// For requests over HTTPS, if it takes any.
-    pub https: Option<u16>,
-}
-
-/// Returns the URL of a route; `has_tls` says whether its host is to be served over HTTPS. A user
-/// can open it, unless the host has a wildcard.
-pub fn url(host: &HostPattern, path: &RoutePath, ports: UrlPorts, has_tls: bool) -> String {
-    let (scheme, port, usual) = match ports.https.filter(|_| has_tls) {
-        Some(https) => ("https", https, 443),
-        None => ("http", ports.http, 80),
-    };
-    let port = if port == usual { String::new() } else { format!(":{port}") };
-    let path = if path.is_root() { "" } else { path.as_str() };
-    match host {
-        HostPattern::Exact(_) | HostPattern::AnyLabel(_) => {
-            format!("{scheme}://{host}{port}{path}")
-        }
-        HostPattern::Any => format!("{scheme}://{}{port}{path}", host.example()),
-    }
 }
 
 /// A replica that receives requests.

@@ -9,6 +9,7 @@
 //!   two blocks named the same host, nginx would silently ignore the second.
 //! - `certificates/HOST.pem` and `certificates/HOST.key`: the certificate of one host.
 //! - `proxies.conf`: what proxies in front are believed, for each host. Only if some are.
+//! - `requests.js`: counts requests. Only if they are counted.
 //! - `generation.conf`: the private listener that names the generation being served.
 //! - `table.json`: the table that the files were rendered from.
 
@@ -16,8 +17,10 @@ mod access_log;
 mod h2c;
 mod hosts;
 mod keepalive;
+mod listener;
 pub(crate) mod names;
 mod proxies;
+mod requests;
 mod tls;
 mod unreached;
 mod upstreams;
@@ -32,13 +35,14 @@ use dubernetes_core::ingress::{Protocol, RouteTable};
 use dubernetes_core::runtime::FileEntry;
 use sha2::{Digest as _, Sha256};
 
-use crate::directive::Token::{Address, Number, Socket, Text, Word};
+use crate::directive::Token::{Number, Socket, Text, Word};
 use crate::directive::{Conf, KEPT, Token};
 pub use crate::directive::{Digest, IllegalToken};
 use crate::features::Features;
 use crate::version::Version;
 use names::Names;
 pub use proxies::Proxies;
+pub(crate) use requests::PATH as COUNTS_PATH;
 pub(crate) use tls::ANSWERS;
 use upstreams::Upstreams;
 
@@ -118,6 +122,8 @@ pub struct RenderContext {
     pub https_port: Option<u16>,
     /// Whether requests to apps are logged.
     pub access_log: bool,
+    /// Whether requests to apps are counted, if the image can do that.
+    pub count_requests: bool,
 }
 
 impl RenderContext {
@@ -214,13 +220,17 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
         files.insert(hosts::file_name("hosts", host, "conf"), text);
         files.extend(tls.into_iter().flat_map(tls::files));
     }
+    let counts = requests::is_written(table, &names, context);
+    if counts {
+        files.insert(requests::FILE.to_owned(), requests::script());
+    }
     if context.believes_proxies(table) {
         files.insert(proxies::FILE.to_owned(), context.proxies.file()?);
     }
     // A table has only text, numbers and lists, so it always serializes.
     files.insert("table.json".to_owned(), serde_json::to_string(table).unwrap_or_default());
     let digest = digest_files(&files, context);
-    files.insert("generation.conf".to_owned(), private_listener(&digest, context)?);
+    files.insert("generation.conf".to_owned(), listener::write(&digest, context, counts)?);
     let files = files.into_iter().map(|(path, text)| (path, Bytes::from(text))).collect();
     Ok(Generation { digest, table: table.clone(), files })
 }
@@ -297,6 +307,10 @@ fn main_file(
 ) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
     names.write_module(&mut conf)?;
+    let counts = requests::is_written(table, names, context);
+    if counts {
+        requests::write_module(&mut conf)?;
+    }
     conf.line("worker_processes", &[Number(WORKERS)])?;
     // A fixed path: the snapshot of the workers reads the file.
     conf.words("pid", &["/etc/nginx/dubernetes/nginx.pid"])?;
@@ -307,7 +321,7 @@ fn main_file(
         let keeps = upstreams.keeps_connections();
         let headers = Headers { strips, believes: context.believes_proxies(table) };
         let logs = access_log::is_written(table, names, context);
-        if strips || keeps || headers.believes || logs {
+        if strips || keeps || headers.believes || logs || counts {
             // Only some servers and locations set them.
             conf.words("uninitialized_variable_warn", &["off"])?;
         }
@@ -319,6 +333,9 @@ fn main_file(
         }
         if logs {
             access_log::write_format(conf, table, names)?;
+        }
+        if counts {
+            requests::write_settings(conf, context)?;
         }
         proxy_settings(conf, headers, keeps)?;
         if needs_h2c(table) {
@@ -472,24 +489,4 @@ impl Headers {
         }
         Ok(())
     }
-}
-
-/// Renders the listener that names the generation, for the orchestrator alone.
-fn private_listener(digest: &Digest, context: &RenderContext) -> Result<String, IllegalToken> {
-    let mut conf = Conf::new();
-    conf.block("server", &[], |conf| {
-        conf.line("listen", &[Socket((context.address, PRIVATE_PORT).into())])?;
-        // The orchestrator, as seen through the network's gateway; and the container itself.
-        conf.line("allow", &[Address(context.gateway)])?;
-        conf.line("allow", &[Address(context.address)])?;
-        conf.words("deny", &["all"])?;
-        // nginx evaluates `return` before `deny`, but `try_files` after it.
-        conf.block("location", &[Word("="), Word(GENERATION_PATH)], |conf| {
-            conf.words("try_files", &["/none", "@generation"])
-        })?;
-        conf.block("location", &[Word("@generation")], |conf| {
-            conf.line("return", &[Word("200"), Token::Digest(digest)])
-        })
-    })?;
-    Ok(conf.finish())
 }

@@ -1,11 +1,13 @@
-//! What an image of nginx offers for the names of apps.
+//! What an image of nginx offers for the names of apps, and for counting requests.
 
-use dubernetes_core::identity::name_range;
+use std::net::Ipv4Addr;
+
+use dubernetes_core::identity::{ingress_address, name_range};
 use dubernetes_core::ingress::{IngressError, Listener, PortSupport, Protocol, RouteTable};
 use dubernetes_core::runtime::{Capability, Network};
 use ipnet::Ipv4Net;
 
-use crate::config::RenderContext;
+use crate::config::{Proxies, RenderContext};
 use crate::error::{LOST_OUTPUT, failure};
 use crate::ingress::NginxIngress;
 use crate::proxy::{Nginx, RunningNginx};
@@ -13,6 +15,9 @@ use crate::version::Build;
 
 /// The file of the stream module where it is not built in, as Debian packages it.
 pub(crate) const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/// The file of the module for JavaScript, as nginx.org and Debian package it.
+pub(crate) const JS_MODULE: &str = "/usr/lib/nginx/modules/ngx_http_js_module.so";
 
 /// Prints what [`Features::parse`] reads, and [`END`]. Each part may fail alone.
 const FEATURES_CMD: &str = "nginx -V 2>&1; ls /usr/lib/nginx/modules/ngx_stream_module.so; \
@@ -22,10 +27,32 @@ const FEATURES_CMD: &str = "nginx -V 2>&1; ls /usr/lib/nginx/modules/ngx_stream_
 /// image lacks.
 const END: &str = "end-of-features";
 
+/// Lets nginx check the directives that count requests, and prints the engine of the module for
+/// JavaScript that accepts them: the faster one first. A module that is too old, or lacks a
+/// library, must not get into a configuration.
+macro_rules! find_js {
+    () => {
+        "if d=$(mktemp -d); then \
+         echo 'export default { count: function (r) { return \"\"; } };' >$d/a.js; \
+         for e in qjs njs; do \
+         echo \"load_module /usr/lib/nginx/modules/ngx_http_js_module.so; pid $d/a.pid; \
+         events {} http { $([ $e = njs ] || echo js_engine $e\\;) js_import a from a.js; \
+         js_shared_dict_zone zone=a:64k type=number; js_set \\$a a.count; }\" >$d/a.conf; \
+         nginx -t -q -c $d/a.conf 2>/dev/null && echo javascript: $e && break; \
+         done; rm -rf $d; fi"
+    };
+}
+
+/// Prints what [`JsEngine::parse`] reads, and [`END`].
+const JS_CMD: &str = concat!(find_js!(), "; echo end-of-features");
+
 /// A script for `sh` in an image, whose output the functions below read. A shell may have `ip`
 /// built in, and then it has no path.
-pub const IMAGE_SCRIPT: &str = "nginx -V 2>&1; ls /usr/lib/nginx/modules/ngx_stream_module.so; \
-                                command -v ip >/dev/null && echo it-has-ip";
+pub const IMAGE_SCRIPT: &str = concat!(
+    "nginx -V 2>&1; ls /usr/lib/nginx/modules/ngx_stream_module.so; \
+     command -v ip >/dev/null && echo it-has-ip; ",
+    find_js!()
+);
 
 /// Returns what an image lacks for names of apps and published ports. `output` is that of
 /// [`IMAGE_SCRIPT`], or `None` if the image has no shell.
@@ -49,13 +76,21 @@ pub fn proxies_warning(output: Option<&str>) -> Option<&'static str> {
     (!build.has_realip).then_some("no realip module of nginx, so no trusted proxy is believed")
 }
 
-/// What an nginx container can do for the names of apps.
+/// Returns what an image lacks for counting requests. `output` is as for [`image_warning`].
+pub fn requests_warning(output: Option<&str>) -> Option<&'static str> {
+    let lacks = "no nginx module for JavaScript that works, so there are no metrics of requests";
+    JsEngine::parse(output.unwrap_or_default()).is_none().then_some(lacks)
+}
+
+/// What an nginx container can do for the names of apps, and for counting requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Features {
     /// Whether it has the addresses of names, so that it can listen on them.
     pub names: bool,
     /// How it passes on TCP connections, if it can.
     pub stream: Option<Stream>,
+    /// How it runs JavaScript, which counts requests, if it can.
+    pub js: Option<JsEngine>,
 }
 
 /// How nginx comes to its stream module.
@@ -65,6 +100,26 @@ pub enum Stream {
     BuiltIn,
     /// It has to be loaded.
     Module,
+}
+
+/// The engine that runs JavaScript in nginx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsEngine {
+    /// QuickJS, which is faster.
+    Qjs,
+    /// That of the module itself.
+    Njs,
+}
+
+impl JsEngine {
+    /// Parses the output of [`JS_CMD`].
+    fn parse(output: &str) -> Option<Self> {
+        output.lines().find_map(|line| match line {
+            "javascript: qjs" => Some(Self::Qjs),
+            "javascript: njs" => Some(Self::Njs),
+            _ => None,
+        })
+    }
 }
 
 impl Stream {
@@ -86,7 +141,11 @@ impl Features {
             let leaves = rest.lines().take_while(|line| line.trim_start().starts_with('/'));
             leaves.map(str::trim).any(|leaf| leaf == format!("/{} host LOCAL", names.prefix_len()))
         };
-        Self { names: output.split(&node).skip(1).any(is_local), stream: Stream::parse(output) }
+        Self {
+            names: output.split(&node).skip(1).any(is_local),
+            stream: Stream::parse(output),
+            js: None,
+        }
     }
 
     /// Returns whether a container of the image can publish ports of the host: it passes
@@ -139,6 +198,16 @@ impl Nginx {
         }
         Ok(Features::parse(&output, names))
     }
+
+    /// Asks a run of nginx whether it runs JavaScript.
+    async fn read_js(&self, nginx: &RunningNginx) -> Result<Option<JsEngine>, IngressError> {
+        let result = self.run_command(&nginx.id, &["sh", "-c", JS_CMD], None).await?;
+        let output = String::from_utf8_lossy(&result.stdout);
+        if is_cut(result.code, &output) {
+            return Err(failure(LOST_OUTPUT));
+        }
+        Ok(JsEngine::parse(&output))
+    }
 }
 
 impl NginxIngress {
@@ -164,12 +233,34 @@ impl NginxIngress {
         let features = async {
             match table.listeners[..] {
                 // Nothing depends on them.
-                [] => Ok(Features::default()),
-                [..] => self.features(nginx, network).await,
+                [] if !self.nginx.config.count_requests => Ok(Features::default()),
+                _ => self.features(nginx, network).await,
             }
         };
         let (build, features) = tokio::try_join!(self.build(&nginx.id), features)?;
         Ok(RenderContext { features, ..self.basic_context(network, Some(build)) })
+    }
+
+    /// Returns what files are rendered for that need no feature.
+    pub(crate) fn basic_context(&self, network: &Network, build: Option<Build>) -> RenderContext {
+        let config = &self.nginx.config;
+        let gateway = Ipv4Addr::from(u32::from(network.subnet.network()) + 1);
+        RenderContext {
+            address: ingress_address(network.subnet),
+            gateway,
+            any_address: self.nginx.any_address(),
+            version: build.map(|build| build.version),
+            features: Features::default(),
+            keepalive_window: config.keepalive_window,
+            proxies: Proxies {
+                trusted: config.trusted_proxies.networks(gateway),
+                proxy_protocol: config.proxy_protocol,
+                has_realip: build.is_some_and(|build| build.has_realip),
+            },
+            https_port: config.https_port,
+            access_log: config.access_log,
+            count_requests: config.count_requests,
+        }
     }
 
     /// Returns whether the observed run of nginx is of an image that can publish ports.
@@ -196,10 +287,13 @@ impl NginxIngress {
         if let Some((_, features)) = known.filter(|(known, _)| known == nginx) {
             return Ok(features);
         }
-        let features = match name_range(network.subnet) {
+        let mut features = match name_range(network.subnet) {
             Some(names) => self.nginx.read_features(nginx, names).await?,
             None => Features::default(),
         };
+        if self.nginx.config.count_requests {
+            features.js = self.nginx.read_js(nginx).await?;
+        }
         self.cache().features = Some((nginx.clone(), features));
         Ok(features)
     }
@@ -251,6 +345,17 @@ mod tests {
         assert_eq!(proxies("--with-http_realip_module"), None);
         assert!(proxies("--with-stream").is_some_and(|text| text.contains("realip")));
         assert_eq!(proxies_warning(None), None, "what has no shell cannot be told");
+    }
+
+    #[test]
+    fn requests_are_counted_by_the_engine_that_works() {
+        assert_eq!(JsEngine::parse("javascript: qjs\nend-of-features\n"), Some(JsEngine::Qjs));
+        assert_eq!(JsEngine::parse("javascript: njs\nend-of-features\n"), Some(JsEngine::Njs));
+        assert_eq!(JsEngine::parse("end-of-features\n"), None);
+        assert_eq!(requests_warning(Some("it-has-ip\njavascript: njs\n")), None);
+        for output in [None, Some("it-has-ip\n")] {
+            assert!(requests_warning(output).is_some_and(|text| text.contains("JavaScript")));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 mod upkeep;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use dubernetes_core::app::{AppName, PortMapping, Signal};
 use dubernetes_core::dial::Dialer;
 use dubernetes_core::ingress::{
     AccessLog, AccessLogQuery, AnswerProblem, ApplyOutcome, Drained, Ingress, IngressError,
-    ObservedIngress, Pace, PortSupport, RouteTable,
+    ObservedIngress, Pace, PortSupport, RequestCounts, RouteTable,
 };
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRuntime, FileEntry, Network, RuntimeError, require,
@@ -23,14 +23,13 @@ use dubernetes_core::runtime::{
 use tokio::time::Instant;
 
 use crate::cache::{Cache, LastApply, Served};
-use crate::config::{self, Digest, Generation, Proxies, RenderContext};
+use crate::config::{self, Digest, Generation, RenderContext};
 use crate::error::failure;
 use crate::features::Features;
 use crate::ports;
-use crate::proxy::{
-    ANSWER_LIMIT, Ensured, Nginx, NginxConfig, POLL, PUBLISHES, RunningNginx, published_by,
-};
+use crate::proxy::{ANSWER_LIMIT, Ensured, Nginx, NginxConfig, POLL, PUBLISHES, RunningNginx};
 use crate::quarantine::Candidate;
+use crate::request::published_by;
 use crate::version::{Build, Version};
 use crate::workers::{WorkerSnapshot, drain_window};
 
@@ -48,7 +47,7 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 /// An nginx container as an [`Ingress`].
 ///
 /// ```
-/// # use std::net::{Ipv4Addr, SocketAddr};
+/// # use std::net::SocketAddr;
 /// # use std::sync::Arc;
 /// # use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
 /// # use dubernetes_core::dial::Dialer;
@@ -71,6 +70,7 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 ///         trusted_proxies: TrustedProxies::default(),
 ///         proxy_protocol: false,
 ///         access_log: true,
+///         count_requests: false,
 ///     };
 ///     let ingress = NginxIngress::new(runtime, dialer, config);
 ///     let outcome = ingress.apply(table).await?;
@@ -141,27 +141,6 @@ impl NginxIngress {
     fn empty_generation(&self, network: &Network) -> Result<Generation, IngressError> {
         let written = config::write(&RouteTable::default(), &self.basic_context(network, None));
         written.map_err(|illegal| failure(illegal.to_string()))
-    }
-
-    /// Returns what files are rendered for that need no feature.
-    pub(crate) fn basic_context(&self, network: &Network, build: Option<Build>) -> RenderContext {
-        let config = &self.nginx.config;
-        let gateway = Ipv4Addr::from(u32::from(network.subnet.network()) + 1);
-        RenderContext {
-            address: dubernetes_core::identity::ingress_address(network.subnet),
-            gateway,
-            any_address: self.nginx.any_address(),
-            version: build.map(|build| build.version),
-            features: Features::default(),
-            keepalive_window: config.keepalive_window,
-            proxies: Proxies {
-                trusted: config.trusted_proxies.networks(gateway),
-                proxy_protocol: config.proxy_protocol,
-                has_realip: build.is_some_and(|build| build.has_realip),
-            },
-            https_port: config.https_port,
-            access_log: config.access_log,
-        }
     }
 
     /// Ensures that nginx runs. A container that has to be created gets the last good files.
@@ -481,6 +460,16 @@ impl Ingress for NginxIngress {
 
     async fn access_log(&self, query: &AccessLogQuery) -> Result<Option<AccessLog>, IngressError> {
         self.nginx.access_log(query).await
+    }
+
+    async fn request_counts(
+        &self,
+    ) -> Result<Option<BTreeMap<AppName, RequestCounts>>, IngressError> {
+        let running = self.cache().running.clone();
+        match running.filter(|_| self.nginx.config.count_requests) {
+            Some(nginx) => self.nginx.request_counts(&nginx).await,
+            None => Ok(None),
+        }
     }
 
     async fn remove(&self) -> Result<(), IngressError> {

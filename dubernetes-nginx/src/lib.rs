@@ -48,6 +48,7 @@ mod answers;
 mod cache;
 mod challenges;
 pub mod config;
+mod counts;
 mod directive;
 mod error;
 pub mod features;

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::config::{Digest, GENERATION_PATH, Generation, PRIVATE_PORT};
 use crate::error::{failure, parse_refusal};
-use crate::request::{lacks_program, without_names};
+use crate::request::{lacks_program, published_by, without_names};
 
 /// Label with a hash of the settings that the container was created with. The container is
 /// replaced if the hash differs.
@@ -95,6 +95,8 @@ pub struct NginxConfig {
     /// Whether requests to apps are logged. The log needs `sh`, `cat`, `head`, `tail` and `stat` in
     /// the image. A change replaces no container.
     pub access_log: bool,
+    /// Whether requests to apps are counted, if the image can. A change replaces no container.
+    pub count_requests: bool,
 }
 
 impl NginxConfig {
@@ -161,13 +163,6 @@ impl RunningNginx {
             Some(_) | None => Err("its container is not on the instance's network".to_owned()),
         }
     }
-}
-
-/// Returns where a container publishes nginx on the host, as a label of it says. Its ports cannot
-/// change afterwards.
-pub(crate) fn published_by(container: &Container, label: &str) -> Vec<SocketAddr> {
-    let label = container.labels.get(label).map_or("", String::as_str);
-    label.split(',').filter_map(|address| address.parse().ok()).collect()
 }
 
 /// A container that runs nginx.

@@ -110,6 +110,13 @@ fn publish(address: SocketAddr, container_port: u16) -> PublishedPort {
     }
 }
 
+/// Returns where a container publishes nginx on the host, as a label of it says. Its ports cannot
+/// change afterwards.
+pub(crate) fn published_by(container: &Container, label: &str) -> Vec<SocketAddr> {
+    let label = container.labels.get(label).map_or("", String::as_str);
+    label.split(',').filter_map(|address| address.parse().ok()).collect()
+}
+
 /// Returns the request for an image that has nginx alone. Then apps have no names.
 pub(crate) fn without_names(request: ContainerRequest) -> ContainerRequest {
     ContainerRequest {

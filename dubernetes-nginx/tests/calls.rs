@@ -4,6 +4,8 @@
 
 #[path = "calls/access_log.rs"]
 mod access_log;
+#[path = "calls/counts.rs"]
+mod counts;
 #[path = "calls/endpoints.rs"]
 mod endpoints;
 #[path = "calls/engine.rs"]

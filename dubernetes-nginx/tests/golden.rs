@@ -14,7 +14,7 @@ use dubernetes_core::ingress::{
 };
 use dubernetes_core::runtime::FileEntry;
 use dubernetes_nginx::config::{Generation, Proxies, RenderContext, write};
-use dubernetes_nginx::features::{Features, Stream};
+use dubernetes_nginx::features::{Features, JsEngine, Stream};
 use dubernetes_nginx::version::Version;
 
 fn route(host: &str, path: &str, app: &str, endpoints: &[(u8, u16)]) -> Route {
@@ -56,6 +56,7 @@ fn context(version: Option<Version>) -> RenderContext {
         proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
         https_port: None,
         access_log: true,
+        count_requests: false,
     }
 }
 
@@ -85,6 +86,25 @@ fn empty_table_renders_as_golden() {
 #[test]
 fn several_apps_hosts_and_paths_render_as_golden() {
     check("several.conf", &several(), &context(Some(Version::new(1, 30, 6))));
+}
+
+#[test]
+fn counted_requests_render_as_golden() {
+    let with_module =
+        Features { names: true, stream: Some(Stream::BuiltIn), js: Some(JsEngine::Qjs) };
+    let context = context(Some(Version::new(1, 30, 6)));
+    let counted = RenderContext { features: with_module, count_requests: true, ..context.clone() };
+    check("counted.conf", &named(), &counted);
+    let unlogged = RenderContext { access_log: false, ..counted.clone() };
+    let unlogged = write(&named(), &unlogged).unwrap();
+    let main = String::from_utf8_lossy(&unlogged.files["nginx.conf"]);
+    assert!(main.contains("js_set") && !main.contains("$upstream_addr"), "{main}");
+    // Without the module, and without a route, nothing is counted.
+    let lacks = RenderContext { features: Features { js: None, ..with_module }, ..counted.clone() };
+    for (table, context) in [(named(), lacks), (RouteTable::default(), counted.clone())] {
+        let uncounted = RenderContext { count_requests: false, ..context.clone() };
+        assert_eq!(write(&table, &context), write(&table, &uncounted));
+    }
 }
 
 fn named() -> RouteTable {
@@ -140,7 +160,7 @@ fn kinds_of_routes_render_as_golden() {
         listeners: vec![base.listeners[0].clone(), at_80, of_name],
         ..RouteTable::default()
     };
-    let features = Features { names: true, stream: None };
+    let features = Features { names: true, stream: None, js: None };
     let context = RenderContext { features, ..context(Some(Version::new(1, 30, 6))) };
     check("routes.conf", &table, &context);
 }
@@ -180,7 +200,7 @@ fn kept_connections_render_as_golden() {
     for (file, version) in
         [("kept.conf", Version::new(1, 30, 6)), ("kept_old_nginx.conf", Version::new(1, 22, 1))]
     {
-        let features = Features { names: true, stream: None };
+        let features = Features { names: true, stream: None, js: None };
         check(file, &table, &RenderContext { features, ..context(Some(version)) });
     }
 }
@@ -190,7 +210,7 @@ fn proxied(trusted: &str, proxy_protocol: bool) -> RenderContext {
     let context = context(Some(Version::new(1, 30, 6)));
     let trusted = TrustedProxies::parse(trusted).unwrap().networks(context.gateway);
     let proxies = Proxies { trusted, proxy_protocol, has_realip: true };
-    RenderContext { proxies, features: Features { names: true, stream: None }, ..context }
+    RenderContext { proxies, features: Features { names: true, stream: None, js: None }, ..context }
 }
 
 #[test]
@@ -340,7 +360,7 @@ fn variable_that_no_line_sets_is_not_used() {
 
 #[test]
 fn names_render_as_golden() {
-    let features = Features { names: true, stream: Some(Stream::Module) };
+    let features = Features { names: true, stream: Some(Stream::Module), js: None };
     let context = RenderContext { features, ..context(Some(Version::new(1, 30, 6))) };
     check("names.conf", &named(), &context);
 }
@@ -348,7 +368,7 @@ fn names_render_as_golden() {
 #[test]
 fn names_are_left_out_where_image_lacks_them() {
     let files = |names, stream| {
-        let features = Features { names, stream };
+        let features = Features { names, stream, js: None };
         let context = RenderContext { features, ..context(None) };
         let mut files = write(&named(), &context).unwrap().files;
         files.retain(|path, _| path.ends_with(".conf"));

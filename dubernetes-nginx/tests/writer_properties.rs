@@ -18,7 +18,7 @@ use dubernetes_core::certificate::KeyPair;
 use dubernetes_core::ingress::{Endpoint, HostTls, Route, RouteTable};
 use dubernetes_manifest::Source;
 use dubernetes_nginx::config::{Generation, Proxies, RenderContext, write};
-use dubernetes_nginx::features::{Features, Stream};
+use dubernetes_nginx::features::{Features, JsEngine, Stream};
 use dubernetes_nginx::version::Version;
 use hostile::{CHAIN, HOSTILE, KEY};
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ fn table_of(routes: impl IntoIterator<Item = Route>) -> RouteTable {
 }
 
 const CONTEXT: RenderContext = RenderContext {
-    features: Features { names: true, stream: Some(Stream::BuiltIn) },
+    features: Features { names: true, stream: Some(Stream::BuiltIn), js: Some(JsEngine::Qjs) },
     address: Ipv4Addr::new(10, 89, 0, 2),
     gateway: Ipv4Addr::new(10, 89, 0, 1),
     any_address: false,
@@ -38,6 +38,7 @@ const CONTEXT: RenderContext = RenderContext {
     proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
     https_port: Some(443),
     access_log: true,
+    count_requests: true,
 };
 
 /// A directive as nginx reads it.
@@ -299,8 +300,9 @@ fn check(table: &RouteTable) {
         generation.files["nginx.conf"],
         write(&kinds(table), &CONTEXT).unwrap().files["nginx.conf"]
     );
-    let fixed = ["generation.conf", "nginx.conf", "table.json"].map(str::to_owned);
-    assert_eq!(left, BTreeSet::from(fixed), "there is no other file");
+    let script = (!table.routes.is_empty()).then_some("requests.js");
+    let fixed = ["generation.conf", "nginx.conf", "table.json"].into_iter().chain(script);
+    assert_eq!(left, fixed.map(str::to_owned).collect(), "there is no other file");
     let back: RouteTable = serde_json::from_slice(&generation.files["table.json"]).unwrap();
     assert_eq!(&back, table);
 }

@@ -17,8 +17,9 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-use crate::state::{Destination, InFlight, NO_REPLICA, State};
+use crate::state::{Answered, Destination, InFlight, NO_REPLICA, State};
 
 /// Time limit of one attempt to connect to a replica, which is on this machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -35,11 +36,12 @@ pub(crate) type Answer = Response<Either<Counted, Full<Bytes>>>;
 
 type Sent = Either<Incoming, Full<Bytes>>;
 
-/// A body that keeps its request in flight.
+/// A body that keeps its request in flight, and counts it at its end.
 #[derive(Debug)]
 pub(crate) struct Counted {
     body: Incoming,
     _in_flight: InFlight,
+    answered: Option<Answered>,
 }
 
 impl Body for Counted {
@@ -71,22 +73,39 @@ enum Failure {
 }
 
 impl State {
-    /// Answers a request: by a replica, or with why there is none.
+    /// Answers a request: by a replica, or with why there is none. Counts it.
     pub(crate) async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
         client: IpAddr,
     ) -> Answer {
-        let (mut parts, body) = request.into_parts();
+        let began = Instant::now();
+        let (parts, body) = request.into_parts();
+        let Some(host) = host_of(&parts) else { return text(400, "a request needs one host") };
+        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
+        let mut answer = self.forward(parts, body, &host, &target, client).await;
+        let answered = self.count(&host, &target, answer.status().as_u16(), began);
+        if let Either::Left(body) = answer.body_mut() {
+            body.answered = answered;
+        }
+        answer
+    }
+
+    async fn forward(
+        self: &Arc<Self>,
+        mut parts: Parts,
+        body: Incoming,
+        host: &str,
+        target: &str,
+        client: IpAddr,
+    ) -> Answer {
         let upgraded = parts.extensions.remove::<OnUpgrade>();
         // A request without a body, of a method that changes nothing, can be sent twice.
         let is_repeatable = parts.method.is_safe() && body.is_end_stream();
         let mut body = if body.is_end_stream() { empty() } else { Either::Left(body) };
-        let Some(host) = host_of(&parts) else { return text(400, "a request needs one host") };
-        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
         let mut tried = Vec::new();
         while tried.len() < TRIES {
-            let destination = match self.choose(&host, &target, &tried) {
+            let destination = match self.choose(host, target, &tried) {
                 Ok(destination) => destination,
                 Err((status, reason)) => return text(status, reason),
             };
@@ -206,7 +225,7 @@ fn incoming(
     }
     remove_hop_by_hop(answer.headers_mut());
     *answer.version_mut() = Version::HTTP_11;
-    answer.map(|body| Either::Left(Counted { body, _in_flight: in_flight }))
+    answer.map(|body| Either::Left(Counted { body, _in_flight: in_flight, answered: None }))
 }
 
 /// Removes what is about one connection, and what `Connection` names.

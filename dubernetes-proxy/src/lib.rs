@@ -11,16 +11,18 @@
 mod forward;
 mod state;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dubernetes_core::app::RouteProtocol;
+use dubernetes_core::app::{AppName, RouteProtocol};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::ingress::{
-    ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, PortSupport, Route, RouteTable,
+    ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, PortSupport, RequestCounts,
+    Route, RouteTable,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -190,6 +192,12 @@ impl Ingress for ProxyIngress {
     async fn port_support(&self) -> Result<PortSupport, IngressError> {
         let reason = "the ingress `proxy` publishes no ports".to_owned();
         Ok(PortSupport::Missing { reason })
+    }
+
+    async fn request_counts(
+        &self,
+    ) -> Result<Option<BTreeMap<AppName, RequestCounts>>, IngressError> {
+        Ok(Some(self.state.requests()))
     }
 
     async fn remove(&self) -> Result<(), IngressError> {

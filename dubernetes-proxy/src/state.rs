@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dubernetes_core::app::AppName;
-use dubernetes_core::ingress::{IngressError, RouteTable};
+use dubernetes_core::ingress::{IngressError, RequestCounts, RouteTable};
+use tokio::time::Instant;
 
 use crate::Server;
 
@@ -28,6 +29,8 @@ struct Inner {
     in_flight: BTreeMap<SocketAddr, usize>,
     /// Number of requests to each app: its endpoints take turns.
     turns: BTreeMap<AppName, usize>,
+    /// The answered requests to each app that has a route.
+    requests: BTreeMap<AppName, RequestCounts>,
 }
 
 /// Where a request goes.
@@ -59,6 +62,24 @@ impl Drop for InFlight {
     }
 }
 
+/// A request to an app, which is counted once its answer has ended.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    app: AppName,
+    began: Instant,
+    status: u16,
+    state: Arc<State>,
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        let seconds = self.began.elapsed().as_secs_f64();
+        if let Some(counts) = self.state.lock().requests.get_mut(&self.app) {
+            counts.add(self.status, seconds);
+        }
+    }
+}
+
 impl State {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -79,6 +100,8 @@ impl State {
         let kept = former.into_iter().flatten().filter(|route| refused.contains_key(&route.app));
         let kept: Vec<_> = kept.cloned().collect();
         table.routes.extend(kept);
+        let is_routed = |app: &AppName| table.routes.iter().any(|route| route.app == *app);
+        inner.requests.retain(|app, _| is_routed(app));
         match &mut inner.running {
             Some((served, _)) if *served == table => Ok(false),
             Some((served, _)) => {
@@ -103,6 +126,27 @@ impl State {
 
     pub(crate) fn listening(&self) -> Vec<SocketAddr> {
         self.lock().running.as_ref().map(|(_, server)| server.addresses.clone()).unwrap_or_default()
+    }
+
+    /// Returns the answered requests to each app.
+    pub(crate) fn requests(&self) -> BTreeMap<AppName, RequestCounts> {
+        self.lock().requests.clone()
+    }
+
+    /// Returns what counts the answer with this status to a request that began then; `None` if it
+    /// is for no app.
+    pub(crate) fn count(
+        self: &Arc<Self>,
+        host: &str,
+        target: &str,
+        status: u16,
+        began: Instant,
+    ) -> Option<Answered> {
+        let mut inner = self.lock();
+        let (table, _) = inner.running.as_ref()?;
+        let app = table.find(host, target)?.app.clone();
+        inner.requests.entry(app.clone()).or_default();
+        Some(Answered { app, began, status, state: Arc::clone(self) })
     }
 
     /// Whether a request to `endpoint` is in flight or can be.

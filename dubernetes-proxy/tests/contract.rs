@@ -137,7 +137,8 @@ impl World for Upstreams {
     }
 
     fn offers(&self, need: Need) -> bool {
-        matches!(need, Need::SlowRequests | Need::KeptConnections | Need::TakenPort)
+        use Need::{KeptConnections, RequestCounts, SlowRequests, TakenPort};
+        matches!(need, SlowRequests | KeptConnections | TakenPort | RequestCounts)
     }
 
     async fn begin_slow_request(&self, host: &str) -> BoxFuture<'static, Answer> {

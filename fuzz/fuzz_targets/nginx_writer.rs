@@ -17,11 +17,12 @@ const CONTEXT: RenderContext = RenderContext {
     any_address: false,
     gateway: Ipv4Addr::new(10, 89, 0, 1),
     version: None,
-    features: Features { names: false, stream: None },
+    features: Features { names: false, stream: None, js: None },
     keepalive_window: Duration::from_secs(1),
     proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
     https_port: None,
     access_log: true,
+    count_requests: false,
 };
 
 /// Returns a table with one route, if its texts are legal.

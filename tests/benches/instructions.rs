@@ -58,10 +58,11 @@ fn nginx_files() {
         any_address: false,
         gateway: Ipv4Addr::new(10, 0, 0, 1),
         version: None,
-        features: Features { names: true, stream: Some(Stream::BuiltIn) },
+        features: Features { names: true, stream: Some(Stream::BuiltIn), js: None },
         keepalive_window: app::Duration::from_secs(1),
         https_port: None,
         access_log: true,
+        count_requests: false,
         proxies: Proxies::default(),
     };
     counted(|| write(&table, &context)).unwrap();

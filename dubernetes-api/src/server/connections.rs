@@ -1,4 +1,4 @@
-//! Connections of the Unix socket, limited in number and in the time of a request's head.
+//! Connections of a listener, limited in number and in the time of a request's head.
 
 use std::io;
 use std::pin::Pin;
@@ -13,47 +13,90 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::peer::Peer;
 
-/// Maximum number of open connections, of any kind.
-const MAX_CONNECTIONS: usize = 256;
-/// Deadline for the head of a request, also while an idle connection waits for the next one.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept, most likely caused by too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How much a listener takes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Maximum number of open connections, of any kind.
+    pub(super) connections: usize,
+    /// Deadline for the head of a request, also while an idle connection waits for the next one.
+    pub(super) head: Duration,
+}
+
+/// Takes connections.
+pub(super) trait Listener: Sync {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Takes the next connection. Cancel-safe: one that is not taken yet stays in the kernel's
+    /// queue.
+    fn take(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Adds what requests of a connection have in common.
+    fn route(router: Router, stream: &Self::Stream) -> Router;
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+
+    async fn take(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+
+    fn route(router: Router, stream: &UnixStream) -> Router {
+        router.layer(Extension(ConnectInfo(Peer::from_stream(stream))))
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn take(&self) -> io::Result<TcpStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+
+    fn route(router: Router, _: &TcpStream) -> Router {
+        router
+    }
+}
+
 /// Serves until `stop` is cancelled. Returns the connections that are still open.
-pub(super) async fn serve(
-    listener: &UnixListener,
+pub(super) async fn serve<L: Listener>(
+    listener: &L,
     router: Router,
+    limits: Limits,
     stop: &CancellationToken,
 ) -> TaskTracker {
     let open = TaskTracker::new();
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(limits.connections));
     loop {
         // Cancel-safe: a connection that is not accepted yet stays in the kernel's queue.
         let stream = tokio::select! {
             () = stop.cancelled() => break,
             stream = accept(listener, &permits) => stream,
         };
-        open.spawn(connection(stream, router.clone(), stop.clone()));
+        let router = L::route(router.clone(), &stream.stream);
+        open.spawn(connection(stream, router, limits.head, stop.clone()));
     }
     open.close();
     open
 }
 
 /// Accepts the next connection once a permit is free.
-async fn accept(listener: &UnixListener, permits: &Arc<Semaphore>) -> PermittedStream {
+async fn accept<L: Listener>(listener: &L, permits: &Arc<Semaphore>) -> PermittedStream<L::Stream> {
     // The semaphore is never closed.
     let permit = Arc::clone(permits).acquire_owned().await.ok();
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return PermittedStream { stream, _permit: permit },
+        match listener.take().await {
+            Ok(stream) => return PermittedStream { stream, _permit: permit },
             Err(error) => {
                 tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -62,11 +105,15 @@ async fn accept(listener: &UnixListener, permits: &Arc<Semaphore>) -> PermittedS
     }
 }
 
-async fn connection(stream: PermittedStream, router: Router, stop: CancellationToken) {
-    let router = router.layer(Extension(ConnectInfo(Peer::from_stream(&stream.stream))));
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: PermittedStream<S>,
+    router: Router,
+    head_limit: Duration,
+    stop: CancellationToken,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
+        .header_read_timeout(head_limit)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .with_upgrades();
     tokio::pin!(connection);
@@ -85,12 +132,12 @@ async fn connection(stream: PermittedStream, router: Router, stop: CancellationT
 
 /// A connection with its permit. The permit is returned when the connection is dropped; an upgraded
 /// connection keeps it.
-struct PermittedStream {
-    stream: UnixStream,
+struct PermittedStream<S> {
+    stream: S,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl AsyncRead for PermittedStream {
+impl<S: AsyncRead + Unpin> AsyncRead for PermittedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -100,7 +147,7 @@ impl AsyncRead for PermittedStream {
     }
 }
 
-impl AsyncWrite for PermittedStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PermittedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -9,6 +9,7 @@ use dubernetes_core::ingress::{TrustedProxies, UrlPorts};
 
 use super::node::NodeAddress;
 use super::shared::{FileArgs, ProgressStyle};
+use crate::metrics::parse_metrics_address;
 use crate::report::{CliError, Result, USAGE};
 use crate::wiring::parse_acme_directory;
 
@@ -150,6 +151,16 @@ pub(crate) struct IngressArgs {
         action = ArgAction::Set
     )]
     pub(crate) access_log: bool,
+    /// Serve metrics for Prometheus at `/metrics` of this address, such as `127.0.0.1:9464`, to
+    /// every client that can connect.
+    #[arg(
+        long,
+        env = "DUBERNETES_METRICS_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDRESS:PORT",
+        value_parser = parse_metrics_address
+    )]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// Container engine; defaults to DOCKER_HOST, else to the engine's usual socket.
     #[arg(long, env = "DUBERNETES_ENGINE", hide_env_values = true, value_name = "URL")]
     pub(crate) engine: Option<String>,

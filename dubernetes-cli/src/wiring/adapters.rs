@@ -282,6 +282,7 @@ impl IngressKind {
                     trusted_proxies: args.trusted_proxies.clone(),
                     proxy_protocol: args.proxy_protocol,
                     access_log: args.access_log,
+                    count_requests: args.metrics_listen.is_some(),
                 };
                 let dialer = Arc::clone(&engine.dialer);
                 let nginx = Arc::new(NginxIngress::new(runtime, dialer, config));

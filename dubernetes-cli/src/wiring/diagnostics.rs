@@ -67,6 +67,8 @@ pub(crate) struct ImageWarnings {
     pub(crate) names: Option<&'static str>,
     /// For trusted proxies.
     pub(crate) proxies: Option<&'static str>,
+    /// For metrics of requests.
+    pub(crate) requests: Option<&'static str>,
 }
 
 impl Engine {
@@ -129,6 +131,7 @@ impl Engine {
         Ok(ImageWarnings {
             names: features::image_warning(output),
             proxies: features::proxies_warning(output),
+            requests: features::requests_warning(output),
         })
     }
 

@@ -8,12 +8,12 @@ use dubernetes_core::certificate::{
     Authority, Certificate, CertificateError, CertificateInfo, CertificateIssuer,
 };
 
-use super::{ORDER, guard};
+use super::{Calls, ORDER};
 
 /// An issuer whose calls have a deadline and do not panic. What it does without waiting is passed
 /// on as it is.
 #[derive(Debug)]
-pub(crate) struct GuardedIssuer(pub(crate) Arc<dyn CertificateIssuer>);
+pub(crate) struct GuardedIssuer(pub(crate) Arc<dyn CertificateIssuer>, pub(crate) Calls);
 
 #[async_trait]
 impl CertificateIssuer for GuardedIssuer {
@@ -30,7 +30,7 @@ impl CertificateIssuer for GuardedIssuer {
     }
 
     async fn register(&self, authority: Authority) -> Result<Secret, CertificateError> {
-        guard("create an account", ORDER, self.0.register(authority)).await
+        self.1.guard("create an account", ORDER, self.0.register(authority)).await
     }
 
     async fn issue(
@@ -39,7 +39,7 @@ impl CertificateIssuer for GuardedIssuer {
         account: &Secret,
         host: &HostName,
     ) -> Result<Certificate, CertificateError> {
-        guard("order a certificate", ORDER, self.0.issue(authority, account, host)).await
+        self.1.guard("order a certificate", ORDER, self.0.issue(authority, account, host)).await
     }
 
     fn root(

@@ -1,20 +1,21 @@
 //! The guard of an [`Ingress`].
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dubernetes_core::app::PortMapping;
+use dubernetes_core::app::{AppName, PortMapping};
 use dubernetes_core::ingress::{
     AccessLog, AccessLogQuery, AnswerProblem, ApplyOutcome, Drained, Ingress, IngressError,
-    ObservedIngress, Pace, PortSupport, RouteTable,
+    ObservedIngress, Pace, PortSupport, RequestCounts, RouteTable,
 };
 
-use super::{INGRESS, READ, catch_panic, guard};
+use super::{Calls, INGRESS, READ, catch_panic};
 
 /// An ingress whose calls have a deadline and do not panic.
 #[derive(Debug)]
-pub(crate) struct GuardedIngress(pub(crate) Arc<dyn Ingress>);
+pub(crate) struct GuardedIngress(pub(crate) Arc<dyn Ingress>, pub(crate) Calls);
 
 #[async_trait]
 impl Ingress for GuardedIngress {
@@ -31,23 +32,25 @@ impl Ingress for GuardedIngress {
     }
 
     async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
-        guard("apply the routes", INGRESS, self.0.apply(table)).await
+        self.1.guard("apply the routes", INGRESS, self.0.apply(table)).await
     }
 
     async fn observe(&self) -> Result<ObservedIngress, IngressError> {
-        guard("observe the ingress", READ, self.0.observe()).await
+        self.1.guard("observe the ingress", READ, self.0.observe()).await
     }
 
     async fn drained(&self, endpoint: SocketAddr) -> Result<Drained, IngressError> {
-        guard("check whether a replica is drained", READ, self.0.drained(endpoint)).await
+        self.1.guard("check whether a replica is drained", READ, self.0.drained(endpoint)).await
     }
 
     async fn repair(&self) -> Result<Option<String>, IngressError> {
-        guard("repair the ingress", INGRESS, self.0.repair()).await
+        self.1.guard("repair the ingress", INGRESS, self.0.repair()).await
     }
 
     async fn port_support(&self) -> Result<PortSupport, IngressError> {
-        guard("ask the ingress whether it publishes ports", READ, self.0.port_support()).await
+        self.1
+            .guard("ask the ingress whether it publishes ports", READ, self.0.port_support())
+            .await
     }
 
     async fn taken_port(&self, port: &PortMapping) -> Option<String> {
@@ -56,14 +59,20 @@ impl Ingress for GuardedIngress {
     }
 
     async fn answer_problems(&self) -> Result<Vec<AnswerProblem>, IngressError> {
-        guard("read the log of the ingress", READ, self.0.answer_problems()).await
+        self.1.guard("read the log of the ingress", READ, self.0.answer_problems()).await
     }
 
     async fn access_log(&self, query: &AccessLogQuery) -> Result<Option<AccessLog>, IngressError> {
-        guard("read the access log", READ, self.0.access_log(query)).await
+        self.1.guard("read the access log", READ, self.0.access_log(query)).await
+    }
+
+    async fn request_counts(
+        &self,
+    ) -> Result<Option<BTreeMap<AppName, RequestCounts>>, IngressError> {
+        self.1.guard("read the counts of requests", READ, self.0.request_counts()).await
     }
 
     async fn remove(&self) -> Result<(), IngressError> {
-        guard("remove the ingress", INGRESS, self.0.remove()).await
+        self.1.guard("remove the ingress", INGRESS, self.0.remove()).await
     }
 }

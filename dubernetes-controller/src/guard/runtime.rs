@@ -15,31 +15,31 @@ use dubernetes_core::runtime::{
     RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader, Stdio, require,
 };
 
-use super::{PULL, READ, STOP_MARGIN, WRITE, catch_panic, guard};
+use super::{Calls, PULL, READ, STOP_MARGIN, WRITE, catch_panic};
 
 /// Deadline of the search for open ports, which only improves a message.
 const OPEN_PORTS: Duration = Duration::from_secs(5);
 
 /// A runtime whose calls have a deadline and do not panic. Streams are not guarded.
 #[derive(Debug)]
-pub(crate) struct GuardedRuntime(pub(crate) Arc<dyn ContainerRuntime>);
+pub(crate) struct GuardedRuntime(pub(crate) Arc<dyn ContainerRuntime>, pub(crate) Calls);
 
 #[async_trait]
 impl ContainerRuntime for GuardedRuntime {
     async fn info(&self) -> Result<RuntimeInfo, RuntimeError> {
-        guard("read its version", READ, self.0.info()).await
+        self.1.guard("read its version", READ, self.0.info()).await
     }
 
     async fn list(&self, instance: &InstanceName) -> Result<Vec<Container>, RuntimeError> {
-        guard("list containers", READ, self.0.list(instance)).await
+        self.1.guard("list containers", READ, self.0.list(instance)).await
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError> {
-        guard("inspect a container", READ, self.0.inspect(id)).await
+        self.1.guard("inspect a container", READ, self.0.inspect(id)).await
     }
 
     async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
-        guard("resolve an image", PULL, self.0.resolve(image, policy)).await
+        self.1.guard("resolve an image", PULL, self.0.resolve(image, policy)).await
     }
 
     fn pull_progress(&self, image: &ImageRef) -> Option<PullProgress> {
@@ -47,15 +47,15 @@ impl ContainerRuntime for GuardedRuntime {
     }
 
     async fn health_check(&self, image: &ImageId) -> Result<Option<Vec<String>>, RuntimeError> {
-        guard("inspect an image", READ, self.0.health_check(image)).await
+        self.1.guard("inspect an image", READ, self.0.health_check(image)).await
     }
 
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
-        guard("create a container", WRITE, self.0.create(request)).await
+        self.1.guard("create a container", WRITE, self.0.create(request)).await
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        guard("start a container", WRITE, self.0.start(id)).await
+        self.1.guard("start a container", WRITE, self.0.start(id)).await
     }
 
     async fn stop(
@@ -65,11 +65,11 @@ impl ContainerRuntime for GuardedRuntime {
         grace: Span,
     ) -> Result<(), RuntimeError> {
         let limit = grace.to_std() + STOP_MARGIN;
-        guard("stop a container", limit, self.0.stop(id, signal, grace)).await
+        self.1.guard("stop a container", limit, self.0.stop(id, signal, grace)).await
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        guard("remove a container", WRITE, self.0.remove(id)).await
+        self.1.guard("remove a container", WRITE, self.0.remove(id)).await
     }
 
     fn capabilities(&self) -> BTreeSet<Capability> {
@@ -77,15 +77,15 @@ impl ContainerRuntime for GuardedRuntime {
     }
 
     async fn claim(&self, instance: &InstanceName, owner: &Owner) -> Result<(), RuntimeError> {
-        guard("claim the instance", READ, self.0.claim(instance, owner)).await
+        self.1.guard("claim the instance", READ, self.0.claim(instance, owner)).await
     }
 
     async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
-        guard("send a signal", WRITE, self.0.signal(id, signal)).await
+        self.1.guard("send a signal", WRITE, self.0.signal(id, signal)).await
     }
 
     async fn processes(&self, id: &ContainerId) -> Result<Vec<Process>, RuntimeError> {
-        guard("list the processes of a container", READ, self.0.processes(id)).await
+        self.1.guard("list the processes of a container", READ, self.0.processes(id)).await
     }
 
     async fn open_ports(&self, id: &ContainerId, endpoint: SocketAddr) -> OpenPorts {
@@ -100,7 +100,7 @@ impl ContainerRuntime for GuardedRuntime {
         &self,
         instance: &InstanceName,
     ) -> Result<RuntimeStream<RuntimeEvent>, RuntimeError> {
-        guard("subscribe to events", READ, self.0.events(instance)).await
+        self.1.guard("subscribe to events", READ, self.0.events(instance)).await
     }
 
     fn networks(&self) -> Option<&dyn Networks> {
@@ -143,12 +143,12 @@ impl ContainerRuntime for GuardedRuntime {
 impl Networks for GuardedRuntime {
     async fn ensure(&self, instance: &InstanceName) -> Result<Network, RuntimeError> {
         let networks = require(self.0.networks(), Capability::PlannedAddresses)?;
-        guard("create a network", WRITE, networks.ensure(instance)).await
+        self.1.guard("create a network", WRITE, networks.ensure(instance)).await
     }
 
     async fn find(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError> {
         let networks = require(self.0.networks(), Capability::PlannedAddresses)?;
-        guard("inspect a network", READ, networks.find(instance)).await
+        self.1.guard("inspect a network", READ, networks.find(instance)).await
     }
 
     fn held_addresses(&self, instance: &InstanceName) -> BTreeSet<IpAddr> {
@@ -158,7 +158,7 @@ impl Networks for GuardedRuntime {
 
     async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError> {
         let networks = require(self.0.networks(), Capability::PlannedAddresses)?;
-        guard("remove a network", WRITE, networks.remove(instance)).await
+        self.1.guard("remove a network", WRITE, networks.remove(instance)).await
     }
 
     async fn publish_names(
@@ -167,7 +167,7 @@ impl Networks for GuardedRuntime {
         names: &BTreeMap<AppName, Ipv4Addr>,
     ) -> Result<(), RuntimeError> {
         let networks = require(self.0.networks(), Capability::PlannedAddresses)?;
-        guard("publish names", WRITE, networks.publish_names(instance, names)).await
+        self.1.guard("publish names", WRITE, networks.publish_names(instance, names)).await
     }
 }
 
@@ -175,7 +175,7 @@ impl Networks for GuardedRuntime {
 impl Nodes for GuardedRuntime {
     async fn list(&self) -> Result<Vec<NodeInfo>, RuntimeError> {
         let nodes = require(self.0.nodes(), Capability::SeveralHosts)?;
-        guard("list nodes", READ, nodes.list()).await
+        self.1.guard("list nodes", READ, nodes.list()).await
     }
 
     fn places(&self) -> BTreeMap<ContainerId, String> {
@@ -195,12 +195,12 @@ impl Exec for GuardedRuntime {
         request: &ExecRequest,
     ) -> Result<ExecSession, RuntimeError> {
         let exec = require(self.0.exec(), Capability::Exec)?;
-        guard("run a command in a container", WRITE, exec.exec(id, request)).await
+        self.1.guard("run a command in a container", WRITE, exec.exec(id, request)).await
     }
 
     async fn attach(&self, id: &ContainerId, stdio: Stdio) -> Result<ExecSession, RuntimeError> {
         let exec = require(self.0.exec(), Capability::Exec)?;
-        guard("attach to a container", WRITE, exec.attach(id, stdio)).await
+        self.1.guard("attach to a container", WRITE, exec.attach(id, stdio)).await
     }
 }
 
@@ -208,7 +208,7 @@ impl Exec for GuardedRuntime {
 impl Files for GuardedRuntime {
     async fn put(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError> {
         let part = require(self.0.files(), Capability::Files)?;
-        guard("put files into a container", WRITE, part.put(id, files)).await
+        self.1.guard("put files into a container", WRITE, part.put(id, files)).await
     }
 
     async fn read(
@@ -217,7 +217,7 @@ impl Files for GuardedRuntime {
         directory: &str,
     ) -> Result<BTreeMap<String, Bytes>, RuntimeError> {
         let part = require(self.0.files(), Capability::Files)?;
-        guard("read files of a container", READ, part.read(id, directory)).await
+        self.1.guard("read files of a container", READ, part.read(id, directory)).await
     }
 }
 
@@ -229,7 +229,7 @@ impl Logs for GuardedRuntime {
         options: &LogOptions,
     ) -> Result<RuntimeStream<LogLine>, RuntimeError> {
         let logs = require(self.0.logs(), Capability::Logs)?;
-        guard("read the logs of a container", READ, logs.read(id, options)).await
+        self.1.guard("read the logs of a container", READ, logs.read(id, options)).await
     }
 }
 
@@ -237,7 +237,7 @@ impl Logs for GuardedRuntime {
 impl StatsReader for GuardedRuntime {
     async fn read(&self, id: &ContainerId) -> Result<Stats, RuntimeError> {
         let stats = require(self.0.stats(), Capability::Stats)?;
-        guard("measure a container", READ, stats.read(id)).await
+        self.1.guard("measure a container", READ, stats.read(id)).await
     }
 }
 
@@ -245,16 +245,16 @@ impl StatsReader for GuardedRuntime {
 impl Images for GuardedRuntime {
     async fn layers(&self) -> Result<Vec<ImageLayers>, RuntimeError> {
         let images = require(self.0.images(), Capability::Images)?;
-        guard("list the layers of images", WRITE, images.layers()).await
+        self.1.guard("list the layers of images", WRITE, images.layers()).await
     }
 
     async fn save(&self, image: &ImageRef) -> Result<RuntimeStream<Bytes>, RuntimeError> {
         let images = require(self.0.images(), Capability::Images)?;
-        guard("save an image", READ, images.save(image)).await
+        self.1.guard("save an image", READ, images.save(image)).await
     }
 
     async fn load(&self, archive: RuntimeStream<Bytes>) -> Result<(), RuntimeError> {
         let images = require(self.0.images(), Capability::Images)?;
-        guard("load an image", PULL, images.load(archive)).await
+        self.1.guard("load an image", PULL, images.load(archive)).await
     }
 }

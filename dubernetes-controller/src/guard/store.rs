@@ -14,20 +14,20 @@ use dubernetes_core::store::{
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
-use super::{STORE, guard};
+use super::{Calls, STORE};
 
 /// A store whose calls have a deadline and do not panic.
 #[derive(Debug)]
-pub(crate) struct GuardedStore(pub(crate) Arc<dyn Store>);
+pub(crate) struct GuardedStore(pub(crate) Arc<dyn Store>, pub(crate) Calls);
 
 #[async_trait]
 impl Store for GuardedStore {
     async fn put(&self, put: PutApp) -> Result<Put, StoreError> {
-        guard("store an app", STORE, self.0.put(put)).await
+        self.1.guard("store an app", STORE, self.0.put(put)).await
     }
 
     async fn update_rollout(&self, command: RolloutCommand) -> Result<Put, StoreError> {
-        guard("update a rollout", STORE, self.0.update_rollout(command)).await
+        self.1.guard("update a rollout", STORE, self.0.update_rollout(command)).await
     }
 
     async fn record_rollout(
@@ -38,27 +38,27 @@ impl Store for GuardedStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let call = self.0.record_rollout(name, revision, update, now);
-        guard("record a rollout", STORE, call).await
+        self.1.guard("record a rollout", STORE, call).await
     }
 
     async fn get(&self, name: &AppName) -> Result<StoredApp, StoreError> {
-        guard("read an app", STORE, self.0.get(name)).await
+        self.1.guard("read an app", STORE, self.0.get(name)).await
     }
 
     async fn list(&self) -> Result<StoredState, StoreError> {
-        guard("read all apps", STORE, self.0.list()).await
+        self.1.guard("read all apps", STORE, self.0.list()).await
     }
 
     async fn delete(&self, name: &AppName, now: Timestamp) -> Result<(), StoreError> {
-        guard("delete an app", STORE, self.0.delete(name, now)).await
+        self.1.guard("delete an app", STORE, self.0.delete(name, now)).await
     }
 
     async fn purge(&self, name: &AppName) -> Result<(), StoreError> {
-        guard("purge an app", STORE, self.0.purge(name)).await
+        self.1.guard("purge an app", STORE, self.0.purge(name)).await
     }
 
     async fn evict(&self, name: &AppName, container: &ContainerId) -> Result<(), StoreError> {
-        guard("record an eviction", STORE, self.0.evict(name, container)).await
+        self.1.guard("record an eviction", STORE, self.0.evict(name, container)).await
     }
 
     async fn clear_eviction(
@@ -66,15 +66,15 @@ impl Store for GuardedStore {
         name: &AppName,
         container: &ContainerId,
     ) -> Result<(), StoreError> {
-        guard("clear an eviction", STORE, self.0.clear_eviction(name, container)).await
+        self.1.guard("clear an eviction", STORE, self.0.clear_eviction(name, container)).await
     }
 
     async fn request_teardown(&self, now: Timestamp) -> Result<(), StoreError> {
-        guard("request a teardown", STORE, self.0.request_teardown(now)).await
+        self.1.guard("request a teardown", STORE, self.0.request_teardown(now)).await
     }
 
     async fn finish_teardown(&self) -> Result<(), StoreError> {
-        guard("finish a teardown", STORE, self.0.finish_teardown()).await
+        self.1.guard("finish a teardown", STORE, self.0.finish_teardown()).await
     }
 
     async fn pin_image(
@@ -84,27 +84,29 @@ impl Store for GuardedStore {
         image: &ImageId,
         replace: bool,
     ) -> Result<(), StoreError> {
-        guard("record an image", STORE, self.0.pin_image(name, revision, image, replace)).await
+        self.1
+            .guard("record an image", STORE, self.0.pin_image(name, revision, image, replace))
+            .await
     }
 
     async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError> {
-        guard("read revisions", STORE, self.0.revisions(name)).await
+        self.1.guard("read revisions", STORE, self.0.revisions(name)).await
     }
 
     async fn set_secret(&self, set: SetSecret) -> Result<SecretPut, StoreError> {
-        guard("store a secret", STORE, self.0.set_secret(set)).await
+        self.1.guard("store a secret", STORE, self.0.set_secret(set)).await
     }
 
     async fn secrets(&self) -> Result<Vec<SecretInfo>, StoreError> {
-        guard("read all secrets", STORE, self.0.secrets()).await
+        self.1.guard("read all secrets", STORE, self.0.secrets()).await
     }
 
     async fn delete_secret(&self, name: &SecretName) -> Result<(), StoreError> {
-        guard("delete a secret", STORE, self.0.delete_secret(name)).await
+        self.1.guard("delete a secret", STORE, self.0.delete_secret(name)).await
     }
 
     async fn resolve_secrets(&self, spec: AppSpec) -> Result<AppSpec, StoreError> {
-        guard("read secrets", STORE, self.0.resolve_secrets(spec)).await
+        self.1.guard("read secrets", STORE, self.0.resolve_secrets(spec)).await
     }
 
     async fn set_certificate(
@@ -112,11 +114,11 @@ impl Store for GuardedStore {
         host: &HostName,
         certificate: &StoredCertificate,
     ) -> Result<(), StoreError> {
-        guard("store a certificate", STORE, self.0.set_certificate(host, certificate)).await
+        self.1.guard("store a certificate", STORE, self.0.set_certificate(host, certificate)).await
     }
 
     async fn drop_certificate(&self, host: &HostName) -> Result<(), StoreError> {
-        guard("drop a certificate", STORE, self.0.drop_certificate(host)).await
+        self.1.guard("drop a certificate", STORE, self.0.drop_certificate(host)).await
     }
 
     async fn set_authority_account(
@@ -124,23 +126,25 @@ impl Store for GuardedStore {
         authority: Authority,
         account: &Secret,
     ) -> Result<(), StoreError> {
-        guard("store an account", STORE, self.0.set_authority_account(authority, account)).await
+        self.1
+            .guard("store an account", STORE, self.0.set_authority_account(authority, account))
+            .await
     }
 
     async fn authority_account(&self, authority: Authority) -> Result<Option<Secret>, StoreError> {
-        guard("read an account", STORE, self.0.authority_account(authority)).await
+        self.1.guard("read an account", STORE, self.0.authority_account(authority)).await
     }
 
     async fn rotate_key(&self) -> Result<u64, StoreError> {
-        guard("rotate the key", STORE, self.0.rotate_key()).await
+        self.1.guard("rotate the key", STORE, self.0.rotate_key()).await
     }
 
     async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError> {
-        guard("record events", STORE, self.0.append(events)).await
+        self.1.guard("record events", STORE, self.0.append(events)).await
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError> {
-        guard("read events", STORE, self.0.events(query)).await
+        self.1.guard("read events", STORE, self.0.events(query)).await
     }
 
     fn changes(&self) -> BoxStream<'static, ()> {

@@ -7,12 +7,47 @@ use dubernetes_core::ingress::{ApplyOutcome, IngressError, RouteTable, UrlPorts}
 use dubernetes_core::runtime::RuntimeError;
 
 use crate::events;
+use crate::meter::{Measurement, ProbeOutcome, RoutesOutcome};
 use crate::snapshot::Mode;
 use crate::tasks::TaskResult;
 
 use super::Pass;
 
 impl Pass {
+    /// Measures what a result means.
+    pub(super) fn measure(&self, result: &TaskResult) {
+        let measurement = match result {
+            TaskResult::Acted(planned, Ok(_)) => Measurement::of_action(planned),
+            TaskResult::Routed(_, result) => {
+                Some(Measurement::Routes { outcome: RoutesOutcome::of(result) })
+            }
+            TaskResult::Probed(spec, answer) => {
+                let outcome = match answer.as_ref().map(|answer| spec.failure(answer)) {
+                    Ok(None) => ProbeOutcome::Success,
+                    Ok(Some(_)) => ProbeOutcome::Failure,
+                    Err(_) => ProbeOutcome::NotSent,
+                };
+                Some(Measurement::Probe { app: &spec.app, outcome })
+            }
+            TaskResult::Acted(_, Err(_))
+            | TaskResult::Observed(_)
+            | TaskResult::Repaired(_)
+            | TaskResult::Drained(..)
+            | TaskResult::Event(_)
+            | TaskResult::EventsLost
+            | TaskResult::Approved(..) => None,
+        };
+        if let Some(measurement) = measurement {
+            self.options.meter.record(&measurement);
+        }
+    }
+
+    /// Measures the pass that has just ended.
+    pub(super) fn measure_pass(&self) {
+        let took = self.observing_from.elapsed();
+        self.options.meter.record(&Measurement::Pass { took, snapshot: &self.last });
+    }
+
     /// Records the event of a result, as soon as it comes.
     pub(super) fn record_result(&mut self, result: &TaskResult) {
         let now = self.clock.now();

@@ -58,6 +58,16 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All phases.
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Progressing,
+        Self::Ready,
+        Self::Degraded,
+        Self::Failed,
+        Self::Deleting,
+    ];
+
     /// Returns the name, such as `Pending`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -189,7 +189,7 @@ fn strategy(spec: &AppSpec, notes: &mut Notes) -> Object {
     let (surge, unavailable) = if stops_first {
         notes.say(
             "rollout.order",
-            "a new replica does not wait until the old one has ended, only until it is told to",
+            "a new replica starts when the old one gets its signal, and does not wait for its end",
         );
         let none = rollout.max_unavailable.is_zero();
         (

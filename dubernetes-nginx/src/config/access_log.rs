@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use dubernetes_core::app::AppName;
 use dubernetes_core::ingress::{Route, RouteTable};
 
-use super::RenderContext;
 use super::names::Names;
+use super::{RenderContext, requests};
 use crate::access_log::PATH;
 use crate::directive::Token::{App, Format, LastAddress, Pod, Word};
 use crate::directive::{Conf, IllegalToken};
@@ -56,17 +56,18 @@ pub(super) fn write_format(
     conf.line("log_format", &[Word(FORMAT), Word("escape=json"), Format(LINE)])
 }
 
-/// Writes into a server that its requests are logged, and for which app, if all are for one.
+/// Writes into a server that its requests are logged and counted, and for which app, if all are for
+/// one.
 pub(super) fn write_server(
     conf: &mut Conf,
     context: &RenderContext,
     app: Option<&AppName>,
 ) -> Result<(), IllegalToken> {
-    if !context.access_log {
-        return Ok(());
+    if context.access_log {
+        // Several lines are written at once: that costs less.
+        conf.words("access_log", &[PATH, FORMAT, "buffer=32k", "flush=1s"])?;
     }
-    // Several lines are written at once: that costs less.
-    conf.words("access_log", &[PATH, FORMAT, "buffer=32k", "flush=1s"])?;
+    requests::write_server(conf, context)?;
     app.map_or(Ok(()), |app| write_app(conf, context, app))
 }
 
@@ -76,7 +77,10 @@ pub(super) fn write_app(
     context: &RenderContext,
     app: &AppName,
 ) -> Result<(), IllegalToken> {
-    if context.access_log { conf.line("set", &[Word(APP), App(app)]) } else { Ok(()) }
+    if !context.access_log && !context.counts() {
+        return Ok(());
+    }
+    conf.line("set", &[Word(APP), App(app)])
 }
 
 /// Returns the app of all these routes, if it is one.

@@ -2,6 +2,11 @@
 //!
 //! Records the calls that change something or run a command in the container.
 
+#[path = "engine/js.rs"]
+mod js;
+#[path = "engine/served.rs"]
+mod served;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
 use dubernetes_core::dial::ProbeAnswer;
-use dubernetes_core::ingress::{RouteTable, TrustedProxies};
+use dubernetes_core::ingress::TrustedProxies;
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerState, ExecOutput, ExecRequest, ExecSession,
     Exit, FileEntry, ImageId, Network, Process, RuntimeError,
@@ -54,6 +59,8 @@ struct State {
     /// The access log.
     log: String,
     lacks_realip: bool,
+    /// What the module for JavaScript answers, if the image has it.
+    counts: Option<String>,
 }
 
 impl Engine {
@@ -78,6 +85,7 @@ impl Engine {
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: false,
             access_log: false,
+            count_requests: false,
         };
         change(&mut config);
         NginxIngress::new(Arc::new(self.runtime()), Arc::new(self.dialer()), config)
@@ -87,42 +95,8 @@ impl Engine {
         std::mem::take(&mut self.0.lock().unwrap().calls)
     }
 
-    /// Returns the table of the generation that nginx serves.
-    pub(crate) fn served(&self) -> RouteTable {
-        let state = self.0.lock().unwrap();
-        let path = format!("{ROOT}/{}/table.json", state.serving.as_ref().unwrap());
-        serde_json::from_str(&state.files[&path]).unwrap()
-    }
-
-    pub(crate) fn generations(&self) -> usize {
-        let state = self.0.lock().unwrap();
-        let folder = |path: &String| path.split('/').nth(4).unwrap_or_default().to_owned();
-        state.files.keys().map(folder).collect::<BTreeSet<_>>().len()
-    }
-
     pub(crate) fn set_log(&self, text: &str) {
         text.clone_into(&mut self.0.lock().unwrap().log);
-    }
-
-    /// Returns true if the configuration that nginx serves contains this text.
-    pub(crate) fn reads(&self, text: &str) -> bool {
-        let state = self.0.lock().unwrap();
-        let folder = format!("{ROOT}/{}/", state.serving.as_ref().unwrap());
-        state.files.iter().any(|(path, file)| path.starts_with(&folder) && file.contains(text))
-    }
-
-    /// Returns true if nginx serves a private certificate file with this name and text.
-    pub(crate) fn has_private(&self, name: &str, text: &str) -> bool {
-        let state = self.0.lock().unwrap();
-        let path = format!("{ROOT}/{}/certificates/{name}", state.serving.as_ref().unwrap());
-        state.private.contains(&path) && state.files.get(&path).is_some_and(|file| file == text)
-    }
-
-    /// Returns the hash of the settings that the container was created with.
-    pub(crate) fn settings(&self) -> String {
-        let state = self.0.lock().unwrap();
-        let labels = &state.container.as_ref().unwrap().labels;
-        labels["dubernetes.settings"].clone()
     }
 
     pub(crate) fn refuse(&self, text: &str) {
@@ -226,6 +200,7 @@ impl Engine {
         let mut mock = MockDialer::new();
         let state = Arc::clone(&self.0);
         mock.expect_probe().returning(move |_, _, _| state.lock().unwrap().answer());
+        self.expect_counts(&mut mock);
         mock
     }
 
@@ -426,6 +401,9 @@ impl State {
                 let stream = if self.lacks_stream { "" } else { "--with-stream" };
                 let text = format!("configure arguments: {stream}\n{names}\nend-of-features\n");
                 ("exec features", text, String::new(), 0)
+            }
+            ["sh", "-c", script] if script.contains("js_set") => {
+                ("exec javascript", self.javascript().to_owned(), String::new(), 0)
             }
             ["sh", "-c", script] if script.contains("kill -USR1") => {
                 ("exec rotation", String::new(), String::new(), 0)

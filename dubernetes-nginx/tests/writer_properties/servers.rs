@@ -1,4 +1,4 @@
-//! What servers begin with: names, and the directives of the access log.
+//! What servers begin with: names, and the directives of the access log and of counts.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,13 @@ pub(crate) fn expected_name(host: &HostPattern) -> Option<Directive> {
     }
 }
 
-/// Returns the access log of a server, whose requests are all for one app, or for several.
+/// Returns the access log and the counts of a server, whose requests are all for one app, or for
+/// several.
 pub(crate) fn of_server(app: Option<&AppName>) -> Vec<Directive> {
     let words = "access_log /dev/shm/dubernetes-access.log dubernetes buffer=32k flush=1s";
     let log = line(&words.split(' ').collect::<Vec<_>>());
-    std::iter::once(log).chain(app.map(of_app)).collect()
+    let counts = line(&["access_log", "/dev/null", "dubernetes_none", "if=$dubernetes_counted"]);
+    [log, counts].into_iter().chain(app.map(of_app)).collect()
 }
 
 /// Returns the inside of a location, with what says for which app its requests are.

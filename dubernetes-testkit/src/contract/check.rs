@@ -47,6 +47,8 @@ pub enum Need {
     Kill,
     /// The port of the proxy, taken by another process.
     TakenPort,
+    /// A proxy that counts requests.
+    RequestCounts,
 }
 
 impl fmt::Display for Need {
@@ -65,6 +67,7 @@ impl fmt::Display for Need {
             Self::HostPort => "a port of the host",
             Self::Kill => "a way to kill the proxy",
             Self::TakenPort => "a taken port",
+            Self::RequestCounts => "counted requests",
         })
     }
 }

@@ -3,6 +3,7 @@
 
 mod changes;
 mod client;
+mod counts;
 mod draining;
 mod endpoints;
 mod life;
@@ -28,8 +29,8 @@ pub use client::HttpConnection;
 pub use world::{Answer, FailingEndpoint, KeptConnection, Request, World};
 
 use Need::{
-    DeadEndpoint, FailingEndpoint as Failing, HostPort, KeptConnections, Kill, SecondValue,
-    SlowRequests, TakenPort,
+    DeadEndpoint, FailingEndpoint as Failing, HostPort, KeptConnections, Kill, RequestCounts,
+    SecondValue, SlowRequests, TakenPort,
 };
 
 /// An ingress that is checked, and its surroundings.
@@ -111,6 +112,8 @@ fn request_checks() -> Vec<Check<IngressSubject>> {
             "every request on a kept connection is answered, also across a change";
         requests::kept_connection_follows_the_table [KeptConnections]
             "at most one request on a kept connection follows the former table";
+        counts::answers_are_counted_by_app [RequestCounts]
+            "answered requests are counted by app, status and duration, across changes";
     }
 }
 

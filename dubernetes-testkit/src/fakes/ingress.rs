@@ -13,7 +13,7 @@ use dubernetes_core::app::{AppName, PortMapping};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::ingress::{
     AccessLog, AccessLogEntry, AccessLogQuery, AnswerProblem, ApplyOutcome, Drained, Endpoint,
-    Ingress, IngressError, ObservedIngress, Pace, PortSupport, Route, RouteTable,
+    Ingress, IngressError, ObservedIngress, Pace, PortSupport, RequestCounts, Route, RouteTable,
 };
 
 /// A reverse proxy in memory, which serves the table that was applied last. Clones share the state.
@@ -37,6 +37,7 @@ struct State {
     turns: BTreeMap<String, usize>,
     https_port: Option<u16>,
     is_port_taken: bool,
+    requests: BTreeMap<AppName, RequestCounts>,
 }
 
 /// An operation of [`FakeIngress`], for faults.
@@ -154,6 +155,8 @@ impl FakeIngress {
         let mut state = self.state();
         let ObservedIngress::Serving { table } = &state.observed else { return Answer::Refused };
         let Some(route) = table.find(host, path).cloned() else { return Answer::NotFound };
+        let status = if route.endpoints.is_empty() { 503 } else { 200 };
+        state.requests.entry(route.app.clone()).or_default().add(status, 0.0);
         if route.endpoints.is_empty() {
             return Answer::Unavailable;
         }
@@ -269,6 +272,12 @@ impl Ingress for FakeIngress {
         let tail = query.tail.and_then(|tail| usize::try_from(tail).ok()).unwrap_or(usize::MAX);
         let entries = entries.split_off(entries.len().saturating_sub(tail));
         Ok(Some(futures_util::stream::iter(entries.into_iter().map(Ok)).boxed()))
+    }
+
+    async fn request_counts(
+        &self,
+    ) -> Result<Option<BTreeMap<AppName, RequestCounts>>, IngressError> {
+        Ok(Some(self.state().requests.clone()))
     }
 
     async fn remove(&self) -> Result<(), IngressError> {

@@ -104,6 +104,8 @@ impl FakeWorld {
             return Ok((status, String::new()));
         };
         if route.endpoints.is_empty() {
+            // The fake counts it.
+            let _ = self.fake.request(&request.host, &request.target);
             let status = if self.has(DataDefect::EmptyRouteIsMissing) { 404 } else { 503 };
             return Ok((status, String::new()));
         }
@@ -182,7 +184,8 @@ impl World for FakeWorld {
     }
 
     fn offers(&self, need: Need) -> bool {
-        matches!(need, Need::SlowRequests | Need::KeptConnections | Need::Kill | Need::TakenPort)
+        use Need::{KeptConnections, Kill, RequestCounts, SlowRequests, TakenPort};
+        matches!(need, SlowRequests | KeptConnections | Kill | TakenPort | RequestCounts)
     }
 
     async fn begin_slow_request(&self, host: &str) -> BoxFuture<'static, Answer> {

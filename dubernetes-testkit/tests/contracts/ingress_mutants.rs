@@ -1,12 +1,14 @@
 //! Ingresses that break one promise each, in what they say or in what they do with requests.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use dubernetes_core::app::AppName;
 use dubernetes_core::ingress::{
-    ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, RouteTable,
+    ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, RequestCounts, RouteTable,
 };
 use dubernetes_testkit::FakeIngress;
 use dubernetes_testkit::contract::ingress::IngressSubject;
@@ -68,6 +70,9 @@ enum Defect {
     AlwaysRepaired,
     OverlappingApplyFails,
     ReloadDropsRequests,
+    RequestsNotCounted,
+    CountsByFirstApp,
+    CountsLostByChange,
 }
 
 const ALL: &[Defect] = &[
@@ -94,6 +99,9 @@ const ALL: &[Defect] = &[
     Defect::AlwaysRepaired,
     Defect::OverlappingApplyFails,
     Defect::ReloadDropsRequests,
+    Defect::RequestsNotCounted,
+    Defect::CountsByFirstApp,
+    Defect::CountsLostByChange,
 ];
 
 #[tokio::test(start_paused = true)]
@@ -269,6 +277,27 @@ impl Ingress for Mutant {
             return Ok(Some("repaired".to_owned()));
         }
         self.fake.repair().await
+    }
+
+    async fn request_counts(
+        &self,
+    ) -> Result<Option<BTreeMap<AppName, RequestCounts>>, IngressError> {
+        let mut counts = self.fake.request_counts().await?.unwrap_or_default();
+        match self.defect {
+            Defect::RequestsNotCounted => counts.clear(),
+            Defect::CountsByFirstApp => {
+                let mut all = RequestCounts::default();
+                for own in counts.values() {
+                    all.by_class.iter_mut().zip(own.by_class).for_each(|(sum, n)| *sum += n);
+                }
+                counts.values_mut().for_each(|own| *own = all.clone());
+            }
+            Defect::CountsLostByChange if self.fake.applied().len() > 1 => {
+                counts.values_mut().for_each(|own| own.by_class = [0; 5]);
+            }
+            _ => {}
+        }
+        Ok(Some(counts))
     }
 
     async fn remove(&self) -> Result<(), IngressError> {

@@ -138,8 +138,12 @@ fn is_running(pid: i32) -> bool {
 async fn programs_are_routed_healed_updated_and_adopted_without_an_engine() {
     let instance = Instance::new();
     let file = instance.write("");
-    let mut up = instance.start(&["up", "--runtime", "process", &file]);
+    let metrics = Port::take();
+    let listen = format!("127.0.0.1:{}", metrics.number);
+    let mut up =
+        instance.start(&["up", "--runtime", "process", "--metrics-listen", &listen, &file]);
     instance.until_three_answer("1").await;
+    assert!(instance.output().contains(&format!(", metrics http://{listen}/metrics")));
 
     let (name, killed) = instance.pids().pop_first().unwrap();
     kill_process(Pid::from_raw(killed).unwrap(), Signal::KILL).unwrap();
@@ -160,6 +164,7 @@ async fn programs_are_routed_healed_updated_and_adopted_without_an_engine() {
     let tally = load.stop().await;
     assert_eq!(tally.failures, [], "no request fails in an update");
     instance.until_three_answer("2").await;
+    check_metrics(metrics.number).await;
 
     let before = instance.pids();
     signal(&up, Signal::INT);
@@ -167,6 +172,7 @@ async fn programs_are_routed_healed_updated_and_adopted_without_an_engine() {
     assert!(instance.output().contains("nothing routes requests"), "{}", instance.output());
     assert!(before.values().all(|pid| is_running(*pid)), "processes outlive the orchestrator");
     assert!(http::once(instance.port.number, Request::get(HOST, "/")).await.is_err());
+    assert!(http::once(metrics.number, Request::get("", "/metrics")).await.is_err());
 
     let mut serve = instance.start(&["serve", "--runtime", "process"]);
     instance.until_three_answer("2").await;
@@ -175,6 +181,33 @@ async fn programs_are_routed_healed_updated_and_adopted_without_an_engine() {
     assert!(!before.values().any(|pid| is_running(*pid)), "nothing runs any more");
     signal(&serve, Signal::TERM);
     assert!(serve.wait().await.unwrap().success(), "{}", instance.output());
+}
+
+/// Checks what is exported after an exit, an update and requests.
+async fn check_metrics(port: u16) {
+    let answer = http::once(port, Request::get("localhost", "/metrics")).await.unwrap();
+    let kind = answer.header("content-type").unwrap();
+    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text = answer.text();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let value = |series: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series}: {text}")).parse::<f64>().unwrap()
+    };
+    for (series, expected) in [
+        ("dubernetes_engine_up", 1.0),
+        ("dubernetes_app_replicas_desired{app=\"whoami\"}", 3.0),
+        ("dubernetes_restarts_total{app=\"whoami\"}", 1.0),
+        ("dubernetes_rollouts_total{app=\"whoami\",outcome=\"failed\"}", 0.0),
+        ("dubernetes_ingress_request_metrics_available", 1.0),
+        ("dubernetes_ingress_requests_total{app=\"whoami\",code=\"5xx\"}", 0.0),
+    ] {
+        assert_eq!(value(series), expected, "{series}");
+    }
+    let answered = value("dubernetes_ingress_requests_total{app=\"whoami\",code=\"2xx\"}");
+    assert!(answered > 100.0, "{answered}");
+    let other = http::once(port, Request::get("localhost", "/")).await.unwrap();
+    assert_eq!(other.status, 404);
 }
 
 #[tokio::test]
@@ -193,6 +226,16 @@ async fn what_cannot_work_with_processes_is_refused_with_the_reason() {
         let refused = instance.run(&words).await.assert_code(2);
         assert!(refused.stderr.contains(expected), "{}", refused.stderr);
     }
+    let taken = Port::take();
+    let listen = format!("127.0.0.1:{}", taken.number);
+    let _listener = std::net::TcpListener::bind(&listen).unwrap();
+    let words = ["serve", "--runtime", "process", "--metrics-listen", &listen];
+    let fresh = Instance::new();
+    let refused = fresh.run(&words).await.assert_code(1);
+    let expected = format!("cannot serve metrics at {listen}: ");
+    assert!(refused.stderr.contains(&expected), "{}", refused.stderr);
+    assert!(!fresh.state().exists(), "nothing was started");
+
     let serve = instance.start(&["serve", "--runtime", "process"]);
     eventually("the orchestrator answers", SOON, async || {
         ensure(instance.state().join("dubernetes.sock").exists(), instance.output())

@@ -19,7 +19,7 @@ const BUILT: &str = "dubernetes-nginx";
 /// Label with the modules of the image that is built here. An image without it is built again.
 const MODULES_LABEL: &str = "dubernetes.modules";
 /// Modules that Debian packages apart from nginx itself.
-const MODULES: &str = "stream";
+const MODULES: &str = "stream,http-js";
 /// Time limit for a pull; afterwards the image is built. A pull takes a few seconds, and the engine
 /// tries an unreachable registry for more than a minute.
 const PULL_LIMIT: Duration = Duration::from_secs(30);
@@ -98,7 +98,10 @@ pub(super) fn ensure(engine: Engine) -> Result<String> {
 fn build(engine: Engine, apt: &Apt) -> Result<String> {
     let root = run::image_target().join("nginx");
     let _ = std::fs::remove_dir_all(&root);
-    apt.extract(&["nginx", "libnginx-mod-stream", "busybox-static"], &root)?;
+    apt.extract(
+        &["nginx", "libnginx-mod-stream", "libnginx-mod-http-js", "busybox-static"],
+        &root,
+    )?;
     let version = apt.version("nginx")?;
     if version < MIN_VERSION {
         println!("note: nginx {version:?} may drop idle connections on reload; 1.27.4 does not");

@@ -23,6 +23,7 @@ const MANIFEST: &str = "dubernetes-manifest";
 const CONTROLLER: &str = "dubernetes-controller";
 const TESTKIT: &str = "dubernetes-testkit";
 const API: &str = "dubernetes-api";
+const METRICS: &str = "dubernetes-metrics";
 const WEB: &str = "dubernetes-web";
 const CLI: &str = "dubernetes-cli";
 /// Re-exports the other crates for programs that embed them.
@@ -84,7 +85,7 @@ fn may_depend(name: &str, on: &str) -> bool {
         CLI | TESTS | EXAMPLES | FACADE => true,
         CORE | "whoami" => false,
         "xtask" => on == MANIFEST,
-        TESTKIT => [CORE, CONTROLLER].contains(&on),
+        TESTKIT | METRICS => [CORE, CONTROLLER].contains(&on),
         API => [CORE, CONTROLLER, MANIFEST].contains(&on),
         // Each node of a swarm has a Docker engine.
         "dubernetes-swarm" => [CORE, "dubernetes-docker"].contains(&on),
@@ -132,6 +133,7 @@ mod tests {
         assert!(!may_depend(CONTROLLER, FACADE));
         assert!(!may_depend(API, "dubernetes-sqlite"));
         assert!(may_depend(WEB, API) && !may_depend(WEB, CONTROLLER));
+        assert!(may_depend(METRICS, CONTROLLER) && !may_depend(CONTROLLER, METRICS));
         assert!(may_depend(CLI, "dubernetes-sqlite"));
         assert!(may_depend(FACADE, "dubernetes-sqlite"));
     }

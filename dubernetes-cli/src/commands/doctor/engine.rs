@@ -12,11 +12,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::check::Check;
 use super::port::{Listen, PortOwner};
 use super::{paths, port, proxies};
-use crate::args::{IngressArgs, RuntimeKind};
+use crate::args::{IngressArgs, IngressKind, RuntimeKind};
 use crate::output::{self, span};
 use crate::settings::Settings;
 use crate::wiring;
-use crate::wiring::diagnostics::{Engine, Image, Subnet, find_listener};
+use crate::wiring::diagnostics::{Engine, Image, ImageWarnings, Subnet, find_listener};
 
 /// Largest clock skew on one machine. With more skew, ages are wrong.
 const MAX_SKEW: Duration = Duration::from_secs(2);
@@ -62,6 +62,7 @@ pub(super) async fn run_checks(settings: &Settings, ingress: &IngressArgs) -> Ve
     if is_present {
         let warnings = engine.image_warnings(&ingress.ingress_image).await;
         lacks = warnings.as_ref().ok().and_then(|warnings| warnings.proxies);
+        checks.extend(check_metrics(ingress, warnings.as_ref().ok()));
         checks.push(check_names(ingress, warnings.map(|warnings| warnings.names)));
     }
     checks.extend(proxies::check_proxies(ingress, gateway, lacks));
@@ -177,6 +178,24 @@ fn check_names(
         Ok(Some(warning)) => Check::warn(NAME, format!("`{name}` has {warning}"), OTHER),
         Err(error) => Check::warn(NAME, chain(&error), "run the command again"),
     }
+}
+
+/// Checks that the ingress image can count requests, if metrics are served.
+fn check_metrics(ingress: &IngressArgs, warnings: Option<&ImageWarnings>) -> Option<Check> {
+    const NAME: &str = "metrics";
+    let address = ingress.metrics_listen?;
+    if ingress.ingress() != IngressKind::Nginx {
+        return None;
+    }
+    let name = &ingress.ingress_image;
+    Some(match warnings?.requests {
+        Some(lacks) => {
+            let help = "use `nginx:stable-alpine`, or another one that has it, with \
+                        DUBERNETES_INGRESS_IMAGE or `serve --ingress-image`";
+            Check::warn(NAME, format!("`{name}` has {lacks}"), help)
+        }
+        None => Check::ok(NAME, format!("served at {address}, with requests that nginx counts")),
+    })
 }
 
 fn check_image(ingress: &IngressArgs, found: Result<Image, RuntimeError>) -> Check {

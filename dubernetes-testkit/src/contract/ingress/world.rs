@@ -103,7 +103,8 @@ pub trait World: fmt::Debug + Send + Sync {
     async fn send(&self, request: &Request) -> Answer;
 
     /// Returns whether the world has [`Need::SlowRequests`], [`Need::KeptConnections`],
-    /// [`Need::Kill`] and [`Need::TakenPort`]: the methods below. By default it has none.
+    /// [`Need::Kill`] and [`Need::TakenPort`]: the methods below; and whether the ingress has
+    /// [`Need::RequestCounts`]. By default it has none.
     fn offers(&self, need: Need) -> bool {
         let _ = need;
         false

@@ -208,6 +208,7 @@ impl NginxFixture {
             trusted_proxies: TrustedProxies::parse(trusted).unwrap(),
             proxy_protocol,
             access_log: true,
+            count_requests: true,
         };
         NginxIngress::new(
             Arc::new(self.runtime.clone()),

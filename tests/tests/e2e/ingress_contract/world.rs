@@ -49,7 +49,8 @@ impl World for NginxWorld {
     }
 
     fn offers(&self, need: Need) -> bool {
-        matches!(need, Need::SlowRequests | Need::KeptConnections | Need::Kill | Need::TakenPort)
+        use Need::{KeptConnections, Kill, RequestCounts, SlowRequests, TakenPort};
+        matches!(need, SlowRequests | KeptConnections | Kill | TakenPort | RequestCounts)
     }
 
     async fn begin_slow_request(&self, host: &str) -> BoxFuture<'static, Answer> {

@@ -112,3 +112,17 @@ fn image_without_what_names_need_warns() {
     assert!(found.help.unwrap().contains("nginx:stable-alpine"));
     check(&check_names(&ingress(), Err(failed())), CheckResult::Warn, "no space");
 }
+
+#[test]
+fn image_that_cannot_count_requests_warns_if_metrics_are_served() {
+    let with = |requests| ImageWarnings { requests, ..ImageWarnings::default() };
+    let lacks = with(Some("no nginx module for JavaScript that works, so"));
+    assert!(check_metrics(&ingress(), Some(&lacks)).is_none(), "metrics are not served");
+    let served = IngressArgs { metrics_listen: "127.0.0.1:9464".parse().ok(), ..ingress() };
+    let found = check_metrics(&served, Some(&lacks)).unwrap();
+    check(&found, CheckResult::Warn, "`nginx:1` has no nginx module for JavaScript");
+    let found = check_metrics(&served, Some(&with(None))).unwrap();
+    check(&found, CheckResult::Ok, "127.0.0.1:9464");
+    let process = IngressArgs { ingress: Some(IngressKind::Proxy), ..served };
+    assert!(check_metrics(&process, Some(&lacks)).is_none(), "the proxy counts requests");
+}
