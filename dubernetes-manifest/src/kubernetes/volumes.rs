@@ -1,6 +1,6 @@
 //! Volumes: claims of storage, folders of a node, and folders in memory.
 
-use dubernetes_core::app::{AppSpec, Memory, Order, Tmpfs, Volume, VolumeSource};
+use dubernetes_core::app::{AppSpec, Order, Tmpfs, Volume, VolumeSource};
 
 use super::names::{Names, dns_label, metadata};
 use super::notes::Notes;
@@ -199,21 +199,20 @@ impl MemoryOptions {
     }
 }
 
-/// Returns a size as Kubernetes writes it: `64m` of the kernel is `64Mi`. A percentage has none.
+/// Returns a size as Kubernetes writes it: `64m` of the kernel is `64Mi`. A percentage has none, and
+/// 0 is no limit.
 fn memory(size: &str) -> Option<String> {
     let lower = size.to_ascii_lowercase();
     let digits = lower.trim_end_matches(['k', 'm', 'g']);
     let number: u64 = digits.parse().ok()?;
-    let shift = match &lower[digits.len()..] {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
+    let unit = match &lower[digits.len()..] {
+        "" => "",
+        "k" => "Ki",
+        "m" => "Mi",
+        "g" => "Gi",
         _ => return None,
     };
-    let bytes = number.checked_mul(1 << shift)?;
-    let is_whole = bytes > 0 && bytes.is_multiple_of(1 << 10);
-    Some(if is_whole { Memory::from_bytes(bytes).to_string() } else { bytes.to_string() })
+    (number > 0).then(|| format!("{number}{unit}"))
 }
 
 #[cfg(test)]
@@ -229,6 +228,7 @@ mod tests {
             ("1000", Some("1000")),
             ("50%", None),
             ("64mm", None),
+            ("0", None),
         ] {
             assert_eq!(memory(size).as_deref(), expected, "{size}");
         }
