@@ -199,8 +199,8 @@ impl MemoryOptions {
     }
 }
 
-/// Returns a size as Kubernetes writes it: `64m` of the kernel is `64Mi`. A percentage has none, and
-/// 0 is no limit.
+/// Returns a size as Kubernetes writes it: `64m` of the kernel is `64Mi`. A percentage has none,
+/// and 0 is no limit.
 fn memory(size: &str) -> Option<String> {
     let lower = size.to_ascii_lowercase();
     let digits = lower.trim_end_matches(['k', 'm', 'g']);
