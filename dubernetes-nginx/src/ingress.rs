@@ -47,7 +47,7 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 /// An nginx container as an [`Ingress`].
 ///
 /// ```
-/// # use std::net::SocketAddr;
+/// # use std::net::{Ipv4Addr, SocketAddr};
 /// # use std::sync::Arc;
 /// # use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
 /// # use dubernetes_core::dial::Dialer;
