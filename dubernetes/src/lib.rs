@@ -79,7 +79,8 @@
 
 #[doc(inline)]
 pub use dubernetes_controller::{
-    Approval, Approver, Builder, Handle, Mode, NextStep, Orchestrator, PendingStep, ProbeResult,
+    AdapterKind, Approval, Approver, Builder, CallOutcome, Handle, Measurement, Meter, Mode,
+    NextStep, Orchestrator, PendingStep, ProbeOutcome, ProbeResult, RolloutOutcome, RoutesOutcome,
     Snapshot, TcpDialer, TeardownError, WaitError,
 };
 #[doc(inline)]
