@@ -94,10 +94,13 @@ impl Cli {
 /// of their own.
 fn with_exit_codes(command: clap::Command) -> clap::Command {
     let command = command.mut_subcommands(with_exit_codes);
-    if command.get_after_long_help().is_some() {
-        return command;
+    match command.get_after_long_help().map(ToString::to_string) {
+        Some(text) if text.contains("Exit codes:") => command,
+        Some(text) => {
+            command.after_long_help(format!("{}\n\n{EXIT_CODES}", text.trim_end()))
+        }
+        None => command.after_long_help(EXIT_CODES),
     }
-    command.after_long_help(EXIT_CODES)
 }
 
 #[cfg(test)]
