@@ -96,9 +96,7 @@ fn with_exit_codes(command: clap::Command) -> clap::Command {
     let command = command.mut_subcommands(with_exit_codes);
     match command.get_after_long_help().map(ToString::to_string) {
         Some(text) if text.contains("Exit codes:") => command,
-        Some(text) => {
-            command.after_long_help(format!("{}\n\n{EXIT_CODES}", text.trim_end()))
-        }
+        Some(text) => command.after_long_help(format!("{}\n\n{EXIT_CODES}", text.trim_end())),
         None => command.after_long_help(EXIT_CODES),
     }
 }
