@@ -22,9 +22,13 @@ const QUIET: Duration = Duration::from_secs(2);
 /// because nginx applies them concurrently.
 type EventOrders = BTreeMap<String, Vec<String>>;
 
-/// Adds one line of `events -w -o json` or of `simulate -o json`.
+/// Adds one line of `events -w -o json` or of `simulate -o json`, if it is an event.
 fn record_line(orders: &mut EventOrders, line: &str) {
-    let event = &serde_json::from_str::<Value>(line).unwrap()["object"];
+    let line = serde_json::from_str::<Value>(line).unwrap();
+    if line["type"] != "ADDED" {
+        return;
+    }
+    let event = &line["object"];
     let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
     let reason = text("reason");
     let subject = if event["pod"].is_null() { "app" } else { "pod" };
