@@ -25,7 +25,7 @@ type EventOrders = BTreeMap<String, Vec<String>>;
 /// Adds one line of `events -w -o json` or of `simulate -o json`, if it is an event.
 fn record_line(orders: &mut EventOrders, line: &str) {
     let line = serde_json::from_str::<Value>(line).unwrap();
-    if line["type"] != "ADDED" {
+    if line["type"] == "INJECTED" || line["type"] == "SUMMARY" {
         return;
     }
     let event = &line["object"];
