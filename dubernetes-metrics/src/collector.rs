@@ -41,7 +41,8 @@ impl Collector for OrchestratorCollector {
         write_instance(&mut families, &snapshot)?;
         write_apps(&mut families, &snapshot)?;
         write_certificates(&mut families, &self.handle.certificates())?;
-        let counts = self.metrics.lock();
+        // The loop records measurements meanwhile: it must not wait for an export.
+        let counts = self.metrics.lock().clone();
         write_counts_of_apps(&mut families, &snapshot, &counts)?;
         write_work(&mut families, &counts)
     }

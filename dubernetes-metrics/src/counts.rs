@@ -25,7 +25,7 @@ const SECONDS: [f64; 8] = [0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0];
 pub struct Metrics(Mutex<Counts>);
 
 /// The numbers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Counts {
     pub(crate) apps: BTreeMap<AppName, AppCounts>,
     pub(crate) calls: BTreeMap<(AdapterKind, &'static str, CallOutcome), Seconds>,
@@ -34,15 +34,15 @@ pub(crate) struct Counts {
 }
 
 /// The numbers of one app.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct AppCounts {
     pub(crate) restarts: u64,
     pub(crate) probes: BTreeMap<ProbeOutcome, u64>,
     pub(crate) rollouts: BTreeMap<RolloutOutcome, u64>,
 }
 
-/// A distribution of durations.
-#[derive(Debug)]
+/// A distribution of durations. Clones share it.
+#[derive(Debug, Clone)]
 pub(crate) struct Seconds(pub(crate) Histogram);
 
 impl Default for Seconds {

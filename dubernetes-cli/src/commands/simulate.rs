@@ -26,12 +26,14 @@ pub(super) async fn run(args: &SimulateArgs, settings: &Settings) -> Result {
                 output::print(&format!("{}\n", serde_json::to_string(&line)?))?;
             }
         }
-        format @ (Format::Yaml | Format::Name) => {
-            for (_, entry) in &timeline.entries {
-                match entry {
-                    Entry::Event(event) => output::print(&event_text(event, format)?)?,
-                    Entry::Injected { .. } => {}
-                }
+        Format::Yaml => {
+            for event in events(&timeline) {
+                output::print(&format!("---\n{}", output::value(event, Format::Yaml)?))?;
+            }
+        }
+        Format::Name => {
+            for event in events(&timeline) {
+                output::print(&format!("event/{}\n", event.id))?;
             }
         }
     }
@@ -70,13 +72,11 @@ fn lines(timeline: &Timeline) -> Vec<SimulationLine> {
     entries.chain([SimulationLine::Summary(summary)]).collect()
 }
 
-/// Returns an event as `events -w` prints it.
-fn event_text(event: &Event, format: Format) -> Result<String> {
-    Ok(match format {
-        Format::Name => format!("event/{}\n", event.id),
-        Format::Table | Format::Wide | Format::Json | Format::Yaml => {
-            format!("---\n{}", output::value(event, Format::Yaml)?)
-        }
+/// Returns the events of the timeline, without what the user did.
+fn events(timeline: &Timeline) -> impl Iterator<Item = &Event> {
+    timeline.entries.iter().filter_map(|(_, entry)| match entry {
+        Entry::Event(event) => Some(event.as_ref()),
+        Entry::Injected { .. } => None,
     })
 }
 
