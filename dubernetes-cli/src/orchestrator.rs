@@ -1,6 +1,7 @@
 //! Starts an orchestrator in the foreground, for `serve` and `up`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dubernetes_api::server::SocketAccess;
 use dubernetes_api::wire::Mode as Lifetime;
@@ -14,8 +15,11 @@ use crate::report::{CliError, Result, USAGE};
 use crate::settings::Settings;
 use crate::socket_group::SocketGroup;
 use crate::state_dir::{self, SocketGuard};
-use crate::target::Mode;
+use crate::target::{Mode, find_running};
 use crate::wiring::{Adapters, ApiSocket, Purpose, RunningOrchestrator};
+
+/// How long a shutdown waits for the list of pods.
+const SURVIVORS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Locks the state folder, starts the controller and listens for commands.
 pub(crate) async fn start(
@@ -67,6 +71,20 @@ pub(crate) fn ready_line(settings: &Settings, args: &IngressArgs) -> String {
         settings.paths.socket.display(),
         output::urls(&args.http_bind.with_port(args.http_port)),
     )
+}
+
+/// Returns what keeps running without the orchestrator, or `None` if the instance has no pods.
+/// Asks the orchestrator, which must still run; one that does not answer counts as having pods.
+pub(crate) async fn survivors(settings: &Settings, args: &IngressArgs) -> Option<&'static str> {
+    let pods = async { find_running(settings).await.ok()??.pods(None).await.ok() };
+    let pods = tokio::time::timeout(SURVIVORS_TIMEOUT, pods).await;
+    if pods.is_ok_and(|pods| pods.is_some_and(|pods| pods.is_empty())) {
+        return None;
+    }
+    Some(match args.ingress() {
+        IngressKind::Nginx => "pods and ingress keep running",
+        IngressKind::Proxy => "pods keep running",
+    })
 }
 
 /// Resolves when the user quits at the prompt of `--step`.

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use crate::approval::Prompt;
-use crate::args::{IngressKind, LogFormat, ServeArgs};
+use crate::args::{LogFormat, ServeArgs};
 use crate::interrupt::interrupted;
-use crate::orchestrator::{quit_requested, ready_line, start};
+use crate::orchestrator::{quit_requested, ready_line, start, survivors};
 use crate::report::{self, Result};
 use crate::service_manager;
 use crate::settings::Settings;
@@ -32,11 +32,9 @@ pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Result {
     };
     service_manager::notify_stopping();
     if result.is_ok() {
-        match args.ingress.ingress() {
-            IngressKind::Nginx => tracing::info!("shutting down; pods and ingress keep running"),
-            IngressKind::Proxy => {
-                tracing::info!("shutting down with the ingress; pods keep running");
-            }
+        match survivors(settings, &args.ingress).await {
+            Some(what) => tracing::info!("shutting down; {what}"),
+            None => tracing::info!("shutting down"),
         }
         running.shut_down().await;
     }

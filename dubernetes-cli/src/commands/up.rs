@@ -8,7 +8,7 @@ use crate::approval::Prompt;
 use crate::args::{IngressKind, UpArgs, WaitArgs};
 use crate::follow::{Follower, Goal};
 use crate::interrupt::interrupted;
-use crate::orchestrator::{quit_requested, ready_line, start};
+use crate::orchestrator::{quit_requested, ready_line, start, survivors};
 use crate::output;
 use crate::report::{self, CliError, FAILED, INTERRUPTED, Result};
 use crate::secrets;
@@ -39,15 +39,12 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Result {
         () = quit_requested(prompt.as_deref()) => Ok(()),
     };
     let by_user = result.as_ref().err().is_none_or(|error| error.exit_code() == INTERRUPTED);
-    if by_user {
-        report::note(match args.ingress.ingress() {
-            IngressKind::Nginx => {
-                "pods and ingress keep running, but nothing replaces a pod that dies"
-            }
-            IngressKind::Proxy => {
-                "pods keep running, but nothing routes requests to them or replaces one that dies"
-            }
-        });
+    if by_user && let Some(what) = survivors(settings, &args.ingress).await {
+        let missing = match args.ingress.ingress() {
+            IngressKind::Nginx => "replaces a pod that dies",
+            IngressKind::Proxy => "routes requests to them or replaces one that dies",
+        };
+        report::note(&format!("{what}, but nothing {missing}"));
         report::help("`dubernetes serve` takes them over, `dubernetes down` removes them");
     }
     orchestrator.shut_down().await;

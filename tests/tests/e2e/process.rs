@@ -181,6 +181,7 @@ async fn programs_are_routed_healed_updated_and_adopted_without_an_engine() {
     assert!(!before.values().any(|pid| is_running(*pid)), "nothing runs any more");
     signal(&serve, Signal::TERM);
     assert!(serve.wait().await.unwrap().success(), "{}", instance.output());
+    assert!(!instance.output().contains("keep running"), "{}", instance.output());
 }
 
 /// Checks what is exported after an exit, an update and requests.
