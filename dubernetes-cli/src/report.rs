@@ -4,14 +4,14 @@
 
 mod json;
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dubernetes_api::wire::Problem;
 use dubernetes_core::error::{chain, one_line};
-use dubernetes_manifest::Diagnostics;
+use dubernetes_manifest::{Diagnostics, Note};
 
 use crate::style;
 
@@ -248,6 +248,16 @@ pub(crate) fn warn(text: &str) {
 /// Prints to standard error what to do.
 pub(crate) fn help(text: &str) {
     print_text(&labeled(style::HELP, "help", text));
+}
+
+/// Prints to standard error what a conversion leaves out or changes.
+pub(crate) fn notes<Place: Display>(notes: &[Note<Place>]) {
+    for each in notes {
+        note(&each.headline());
+        if let Some(text) = &each.help {
+            help(text);
+        }
+    }
 }
 
 /// Prints a line to standard error.

@@ -18,7 +18,7 @@ mod service;
 mod text;
 mod volumes;
 
-pub use notes::Note;
+pub use notes::KeyPlace;
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ use dubernetes_core::app::AppName;
 use crate::batch::locate_all;
 use crate::node::{Entry, Node, Place, Value};
 use crate::raw_diagnostic::RawDiagnostic;
-use crate::{Diagnostics, Source, decode, yaml};
+use crate::{Diagnostics, Note, Source, decode, yaml};
 use draft::Draft;
 use names::Names;
 use notes::Notes;
@@ -39,7 +39,7 @@ pub struct Imported {
     /// The apps, in the order of the services.
     pub apps: Vec<ImportedApp>,
     /// What has no equivalent, is changed, or has to be known, in the order of the file.
-    pub notes: Vec<Note>,
+    pub notes: Vec<Note<KeyPlace>>,
 }
 
 /// The manifest of one service.

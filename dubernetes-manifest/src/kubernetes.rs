@@ -24,11 +24,12 @@ mod table;
 mod volumes;
 mod workload;
 
-pub use notes::Note;
+pub use notes::KeyOfApps;
 pub use table::{KEYS, Row};
 
 use dubernetes_core::app::{AppName, AppSpec};
 
+use crate::Note;
 use names::Names;
 use notes::Notes;
 use object::Object;
@@ -40,7 +41,7 @@ pub struct Exported {
     /// not among them.
     pub apps: Vec<ExportedApp>,
     /// What has no equivalent, is changed, or has to be known.
-    pub notes: Vec<Note>,
+    pub notes: Vec<Note<KeyOfApps>>,
 }
 
 /// The Kubernetes manifests of one app.

@@ -65,6 +65,7 @@ mod json;
 pub mod kubernetes;
 mod nearest;
 mod node;
+mod note;
 mod out;
 mod raw_diagnostic;
 pub mod reference;
@@ -75,6 +76,7 @@ mod variables;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use note::Note;
 pub use settings::parse_settings;
 pub use variables::Variables;
 

@@ -152,7 +152,7 @@ fn no_key_is_dropped_in_silence() {
         let text = format!("services:\n  web:\n    image: web:1\n    {key}: [x]\n");
         let imported = read(&text);
         let path = format!("services.web.{key}");
-        assert!(imported.notes.iter().any(|note| note.path.starts_with(&path)), "{key}");
+        assert!(imported.notes.iter().any(|note| note.place.path.starts_with(&path)), "{key}");
         check_accepted(&imported, &Variables::new());
     }
 }

@@ -96,7 +96,7 @@ fn secret_of_the_store_is_referred_to_and_not_written() {
         let named = |help: &Option<String>| help.as_ref().is_some_and(|help| help.contains(name));
         assert!(exported.notes.iter().any(|note| named(&note.help)), "{name}");
     }
-    assert!(exported.notes.iter().any(|note| note.path == "access.tls"));
+    assert!(exported.notes.iter().any(|note| note.place.path == "access.tls"));
 }
 
 /// Only the hash of a content is known of an app that was read from an orchestrator.
@@ -110,7 +110,7 @@ fn content_that_was_not_read_is_referred_to() {
     assert_eq!(exported.apps[0].secrets, "");
     valid::check(&stream(&exported));
     for path in ["env.A", "env_file.0", "files./etc/c"] {
-        assert!(exported.notes.iter().any(|note| note.path == path), "{path}");
+        assert!(exported.notes.iter().any(|note| note.place.path == path), "{path}");
     }
 }
 

@@ -1,13 +1,13 @@
-//! Limits concurrent scenarios to two per machine, whatever test runner is used.
+//! Limits concurrent scenarios to three per machine, whatever test runner is used.
 //!
 //! Each scenario runs several containers, and the time limits assume a machine that is not
-//! overloaded.
+//! overloaded. A scenario mostly waits: two at a time left a third of two cores idle.
 
 use std::fs::{File, TryLockError};
 use std::ops::Range;
 use std::time::Duration;
 
-const SLOTS: u32 = 2;
+const SLOTS: u32 = 3;
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Permission to run a scenario. Released on drop, and by the kernel if the process is killed.

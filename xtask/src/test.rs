@@ -15,7 +15,7 @@ use report::Report;
 pub(crate) const INGRESS_IMAGE: &str = "DUBERNETES_INGRESS_IMAGE";
 /// Number of concurrent tests under `cargo test`, which has no test groups. Some tests run several
 /// containers.
-const THREADS: &str = "2";
+const THREADS: &str = "3";
 
 /// Outcome of the steps before the tests.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use dubernetes_manifest::kubernetes::{Exported, Note, export};
+use dubernetes_manifest::kubernetes::{Exported, export};
 
 use crate::args::ExportArgs;
 use crate::new_file::{self, NewFile};
@@ -16,21 +16,21 @@ pub(super) fn run(args: &ExportArgs) -> Result {
     let specs: Vec<_> = apps.iter().map(|app| &app.spec).collect();
     let exported = export(&specs);
     if exported.apps.is_empty() {
-        print_notes(&exported.notes);
+        report::notes(&exported.notes);
         return Err(CliError::new("no app can run in a cluster; nothing was exported"));
     }
     let Some(folder) = &args.output else {
         let texts = exported.apps.iter().flat_map(|app| [&app.secrets, &app.objects]);
         let texts: Vec<&str> = texts.map(String::as_str).filter(|text| !text.is_empty()).collect();
         output::print(&texts.join("---\n"))?;
-        print_notes(&exported.notes);
+        report::notes(&exported.notes);
         return Ok(());
     };
     fs::create_dir_all(folder).map_err(|error| {
         CliError::with_io_source(&format!("cannot create `{}`", folder.display()), &error)
     })?;
     let written = write_all(folder, &exported, args.force)?;
-    print_notes(&exported.notes);
+    report::notes(&exported.notes);
     let shown = folder.display();
     report::note(&format!("wrote {written} to `{shown}`"));
     report::help(&format!("read the notes, then `kubectl apply --dry-run=server -f {shown}`"));
@@ -46,13 +46,4 @@ fn write_all(folder: &Path, exported: &Exported, force: bool) -> Result<String> 
     });
     let files: Vec<NewFile<'_>> = files.filter(|file| !file.text.is_empty()).collect();
     new_file::write_all(&files, force)
-}
-
-fn print_notes(notes: &[Note]) {
-    for note in notes {
-        report::note(&note.headline());
-        if let Some(help) = &note.help {
-            report::help(help);
-        }
-    }
 }

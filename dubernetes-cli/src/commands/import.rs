@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use dubernetes_manifest::Source;
-use dubernetes_manifest::compose::{Imported, Note, import};
+use dubernetes_manifest::compose::{Imported, import};
 
 use crate::args::ImportArgs;
 use crate::new_file::{self, NewFile};
@@ -18,7 +18,7 @@ pub(super) fn run(args: &ImportArgs) -> Result {
         let imported = import(&source, ".")?;
         let documents: Vec<_> = imported.apps.iter().map(|app| app.yaml.as_str()).collect();
         output::print(&documents.join("---\n"))?;
-        print_notes(&imported.notes);
+        report::notes(&imported.notes);
         return Ok(());
     };
     fs::create_dir_all(folder).map_err(|error| {
@@ -26,7 +26,7 @@ pub(super) fn run(args: &ImportArgs) -> Result {
     })?;
     let imported = import(&source, &path_between(folder, &args.file)?)?;
     let written = write_all(folder, &imported, args.force)?;
-    print_notes(&imported.notes);
+    report::notes(&imported.notes);
     let shown = folder.display();
     report::note(&format!("wrote {written} to `{shown}`"));
     report::help(&format!("read the notes, then `dubernetes plan {shown}`"));
@@ -71,13 +71,4 @@ fn path_between(manifests: &Path, compose: &Path) -> Result<String> {
         },
         Err(_) => compose.display().to_string(),
     })
-}
-
-fn print_notes(notes: &[Note]) {
-    for note in notes {
-        report::note(&note.headline());
-        if let Some(help) = &note.help {
-            report::help(help);
-        }
-    }
 }

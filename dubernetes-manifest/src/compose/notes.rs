@@ -3,61 +3,45 @@
 use std::fmt;
 
 use crate::node::Entry;
+use crate::note::Note;
 use crate::reference::foreign_key_hint;
 
-/// One remark about a key of a Compose file.
+/// A key of a Compose file, or the whole file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct KeyPlace {
     /// The file, as the user named it.
     pub source: String,
     /// The line of the key, from 1.
     pub line: usize,
     /// The key with those above it, such as `services.web.ports`; empty for the whole file.
     pub path: String,
-    /// What is not taken or is changed, and why, as a sentence fragment.
-    pub message: String,
-    /// What to do instead, if anything.
-    pub help: Option<String>,
 }
 
-impl Note {
-    /// Returns the note without its help: the place, the key, and what is not taken or changed.
-    pub fn headline(&self) -> String {
-        let Self { source, line, path, message, .. } = self;
-        match path.is_empty() {
-            true => format!("{source}: {message}"),
-            false => format!("{source}:{line}: {path}: {message}"),
-        }
-    }
-}
-
-impl Note {
-    /// Adds the lines that the note is about too.
-    fn with_lines(mut self, mut lines: Vec<usize>) -> Self {
-        lines.dedup();
-        let noun = if lines.len() == 1 { "line" } else { "lines" };
-        let lines: Vec<_> = lines.iter().map(usize::to_string).collect();
-        if !lines.is_empty() {
-            self.message.push_str(&format!(" (also {noun} {})", lines.join(", ")));
-        }
-        self
-    }
-}
-
-impl fmt::Display for Note {
+impl fmt::Display for KeyPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.headline())?;
-        match &self.help {
-            Some(help) => write!(f, "\n  help: {help}"),
-            None => Ok(()),
+        let Self { source, line, path } = self;
+        match path.is_empty() {
+            true => f.write_str(source),
+            false => write!(f, "{source}:{line}: {path}"),
         }
     }
+}
+
+/// Adds the lines that the note is about too.
+fn with_lines(mut note: Note<KeyPlace>, mut lines: Vec<usize>) -> Note<KeyPlace> {
+    lines.dedup();
+    let noun = if lines.len() == 1 { "line" } else { "lines" };
+    let lines: Vec<_> = lines.iter().map(usize::to_string).collect();
+    if !lines.is_empty() {
+        note.message.push_str(&format!(" (also {noun} {})", lines.join(", ")));
+    }
+    note
 }
 
 /// Collects notes.
 pub(super) struct Notes {
     source: String,
-    list: Vec<Note>,
+    list: Vec<Note<KeyPlace>>,
 }
 
 /// A key, for notes about it.
@@ -116,24 +100,27 @@ impl Notes {
 
     fn push(&mut self, at: &At, message: String, help: Option<String>) {
         let At { path, line } = at.clone();
-        self.list.push(Note { source: self.source.clone(), line, path, message, help });
+        let place = KeyPlace { source: self.source.clone(), line, path };
+        self.list.push(Note { place, message, help });
     }
 
     /// Returns the notes in the order of the file, those about the whole file last. One with the
     /// text of an earlier one only adds its line: services repeat keys, and merge other services.
-    pub(super) fn into_list(mut self) -> Vec<Note> {
-        self.list.sort_by_key(|note| (note.path.is_empty(), note.line));
-        let mut list: Vec<(Note, Vec<usize>)> = Vec::new();
+    pub(super) fn into_list(mut self) -> Vec<Note<KeyPlace>> {
+        self.list.sort_by_key(|Note { place, .. }| (place.path.is_empty(), place.line));
+        let mut list: Vec<(Note<KeyPlace>, Vec<usize>)> = Vec::new();
         for note in self.list {
-            let same = |(other, _): &&mut (Note, _)| {
+            let same = |(other, _): &&mut (Note<_>, _)| {
                 (&other.message, &other.help) == (&note.message, &note.help)
             };
             match list.iter_mut().find(same) {
-                Some((first, lines)) if note.line != first.line => lines.push(note.line),
+                Some((first, lines)) if note.place.line != first.place.line => {
+                    lines.push(note.place.line);
+                }
                 Some(_) => {}
                 None => list.push((note, Vec::new())),
             }
         }
-        list.into_iter().map(|(note, lines)| note.with_lines(lines)).collect()
+        list.into_iter().map(|(note, lines)| with_lines(note, lines)).collect()
     }
 }

@@ -4,41 +4,28 @@ use std::fmt;
 
 use dubernetes_core::app::AppName;
 
-/// One remark about a key of some apps.
+use crate::note::Note;
+
+/// A key of some apps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct KeyOfApps {
     /// The apps that have the key, at least one.
     pub apps: Vec<AppName>,
     /// The key with those above it, such as `stop.drain`.
     pub path: String,
-    /// What is not exported or is changed, and why, as a sentence fragment.
-    pub message: String,
-    /// What to do instead, if anything.
-    pub help: Option<String>,
 }
 
-impl Note {
-    /// Returns the note without its help: the apps, the key, and what is not exported or changed.
-    pub fn headline(&self) -> String {
-        let apps: Vec<&str> = self.apps.iter().map(AppName::as_str).collect();
-        format!("{}: {}: {}", apps.join(", "), self.path, self.message)
-    }
-}
-
-impl fmt::Display for Note {
+impl fmt::Display for KeyOfApps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.headline())?;
-        match &self.help {
-            Some(help) => write!(f, "\n  help: {help}"),
-            None => Ok(()),
-        }
+        let apps: Vec<&str> = self.apps.iter().map(AppName::as_str).collect();
+        write!(f, "{}: {}", apps.join(", "), self.path)
     }
 }
 
 /// Collects the notes of one app.
 pub(super) struct Notes {
     app: AppName,
-    list: Vec<Note>,
+    list: Vec<Note<KeyOfApps>>,
 }
 
 impl Notes {
@@ -62,28 +49,30 @@ impl Notes {
     }
 
     fn push(&mut self, path: String, message: String, help: Option<String>) {
-        self.list.push(Note { apps: vec![self.app.clone()], path, message, help });
+        let place = KeyOfApps { apps: vec![self.app.clone()], path };
+        self.list.push(Note { place, message, help });
     }
 
-    pub(super) fn into_list(self) -> Vec<Note> {
+    pub(super) fn into_list(self) -> Vec<Note<KeyOfApps>> {
         self.list
     }
 }
 
 /// Joins notes of several apps that say the same.
-pub(super) fn merge(notes: Vec<Note>) -> Vec<Note> {
-    let mut merged: Vec<Note> = Vec::new();
+pub(super) fn merge(notes: Vec<Note<KeyOfApps>>) -> Vec<Note<KeyOfApps>> {
+    let mut merged: Vec<Note<KeyOfApps>> = Vec::new();
     for note in notes {
-        let same = |other: &&mut Note| {
-            (&other.path, &other.message, &other.help) == (&note.path, &note.message, &note.help)
+        let same = |other: &&mut Note<KeyOfApps>| {
+            (&other.place.path, &other.message, &other.help)
+                == (&note.place.path, &note.message, &note.help)
         };
         match merged.iter_mut().find(same) {
-            Some(first) => first.apps.extend(note.apps),
+            Some(first) => first.place.apps.extend(note.place.apps),
             None => merged.push(note),
         }
     }
     for note in &mut merged {
-        note.apps.dedup();
+        note.place.apps.dedup();
     }
     merged
 }

@@ -180,7 +180,7 @@ fn each_key_changes_objects_or_has_a_note() {
         let [without, with] = [app(base, ""), app(base, with)].map(|text| export_text(&text));
         let is_noted = with.notes.iter().any(|note| {
             let without_positions =
-                note.path.split('.').filter(|part| part.parse::<u32>().is_err());
+                note.place.path.split('.').filter(|part| part.parse::<u32>().is_err());
             let path = without_positions.collect::<Vec<_>>().join(".");
             let key = key.trim_end_matches(".file").trim_end_matches(".secret");
             path == key || path.starts_with(&format!("{key}.")) || above(key, &path)

@@ -12,6 +12,7 @@ use dubernetes_tests::sshd::Sshd;
 use dubernetes_tests::terminal::{Terminal, exit_code};
 use dubernetes_tests::{app, e2e, eventually, whoami};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::ChildStdout;
 
 use crate::pod_commands::start_port_forward;
 
@@ -30,6 +31,18 @@ async fn wait_until_no_client_is_left(s: &Scenario) {
         left => Err(left.join("\n")),
     })
     .await;
+}
+
+/// Follows the link that `ui` prints, as a browser does, and returns the page behind it.
+async fn open_page(output: ChildStdout) -> String {
+    let link = BufReader::new(output).lines().next_line().await.unwrap().unwrap();
+    let (authority, path) = link.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let port = authority.rsplit_once(':').unwrap().1.parse().unwrap();
+    let login = once(port, Request::get(authority, &format!("/{path}"))).await.unwrap();
+    let cookie = login.header("set-cookie").unwrap().split_once(';').unwrap().0;
+    let headers = [("Cookie", cookie)];
+    let overview = Request { headers: &headers, ..Request::get(authority, "/") };
+    once(port, overview).await.unwrap().text()
 }
 
 #[test]
@@ -65,12 +78,18 @@ fn commands_work_over_ssh_with_one_connection_each() {
         interrupt(&child);
         assert_eq!(child.wait().await.unwrap().code(), Some(130));
 
+        let mut ui = s.spawn(&["ui", "--no-browser"]);
+        let page = open_page(ui.stdout.take().unwrap()).await;
+        assert!(page.contains("web.test") && page.contains("--host ssh://server"), "{page}");
+        interrupt(&ui);
+        assert_eq!(ui.wait().await.unwrap().code(), Some(0));
+
         s.apply(&web.with("env: { VERSION: two }")).await;
         let undone = s.run(&["rollback", "web"]).await.assert_success();
         assert!(undone.stderr.contains("app/web is ready"), "{}", undone.stderr);
         let status = s.run(&["status", "-o", "wide"]).await.assert_success();
         assert!(status.stdout.contains("ssh://server"), "{}", status.stdout);
-        assert_eq!(sshd.connections(), 7, "connections of seven commands");
+        assert_eq!(sshd.connections(), 8, "connections of eight commands");
         wait_until_no_client_is_left(s).await;
     });
 }
