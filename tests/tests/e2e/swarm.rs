@@ -19,6 +19,8 @@ use dubernetes_tests::sshd::Sshd;
 use dubernetes_tests::swarm::Swarm;
 use dubernetes_tests::{Scenario, busybox, e2e, eventually, whoami};
 
+/// Checks of the contract that run side by side.
+const LANES: usize = 3;
 /// How long a change of nodes may take: Swarm gives a node up after 15 s.
 const LONG: Duration = Duration::from_secs(90);
 
@@ -34,7 +36,15 @@ async fn swarm_passes_the_runtime_contract() {
     let Some(swarm) = Swarm::start("swarm_passes_the_runtime_contract", 3, &[BUSYBOX]) else {
         return;
     };
-    let instance = |name: &str| InstanceName::parse(&format!("t-swarm-{name}")).unwrap();
+    let subjects: Vec<_> = (0..LANES).map(|lane| subject(&swarm, lane)).collect();
+    let report = run_all(&subjects, "").await;
+    report.assert_passed();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance/swarm.json");
+    report.assert_golden(&page);
+}
+
+fn subject(swarm: &Swarm, lane: usize) -> RuntimeSubject {
+    let instance = |name| InstanceName::parse(&format!("t-swarm-{name}{lane}")).unwrap();
     let facts = Facts {
         instance: instance("a"),
         other_instance: instance("b"),
@@ -44,14 +54,10 @@ async fn swarm_passes_the_runtime_contract() {
         folder: "/contract".to_owned(),
         // Its containers are not reached from this process.
         web_server: None,
-        volume: Some("t-swarm-volume".to_owned()),
+        volume: Some(format!("t-swarm-volume{lane}")),
     };
-    let (one, second) = (Arc::new(runtime(&swarm)), Arc::new(runtime(&swarm)));
-    let subject = RuntimeSubject { runtime: one, second: Some(second), facts };
-    let report = run_all(&[subject], "").await;
-    report.assert_passed();
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance/swarm.json");
-    report.assert_golden(&page);
+    let (one, second) = (Arc::new(runtime(swarm)), Arc::new(runtime(swarm)));
+    RuntimeSubject { runtime: one, second: Some(second), facts }
 }
 
 /// Starts a swarm, and the scenario's orchestrator on its manager.
