@@ -17,6 +17,10 @@ pub const APP_ROLLOUT_PLAN: &str = "/v1/apps/{name}/rollout/plan";
 pub const APP_FORECAST: &str = "/v1/apps/{name}/forecast";
 /// Revisions of an app.
 pub const APP_REVISIONS: &str = "/v1/apps/{name}/revisions";
+/// Recorded decisions about an app.
+pub const APP_DECISIONS: &str = "/v1/apps/{name}/decisions";
+/// What an app used in the last hour.
+pub const APP_HISTORY: &str = "/v1/apps/{name}/history";
 /// Explanation of the state of an app.
 pub const APP_WHY: &str = "/v1/apps/{name}/why";
 /// Logs of all replicas of an app.

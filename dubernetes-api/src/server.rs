@@ -8,10 +8,12 @@ mod apps;
 mod body;
 mod certificates;
 mod connections;
+mod decisions;
 mod events;
 mod exec;
 mod extract;
 mod forward;
+mod history;
 mod images;
 mod logs;
 mod metrics;
@@ -46,6 +48,7 @@ use dubernetes_core::app::{InstanceName, MAX_CONTENTS_BYTES};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::dial::Dialer;
 use dubernetes_core::ingress::TrustedProxies;
+use dubernetes_core::replay::Journal;
 use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_core::store::Store;
 use tokio::net::UnixListener;
@@ -84,6 +87,8 @@ pub struct ApiState {
     pub dialer: Arc<dyn Dialer>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The recorded decisions, if any are recorded.
+    pub journal: Option<Arc<dyn Journal>>,
     /// Identity of this orchestrator, for `/v1/status`.
     pub info: OrchestratorInfo,
 }
@@ -182,6 +187,8 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(apps::scale))
         .routes(routes!(rollout::update))
         .routes(routes!(revisions::list))
+        .routes(routes!(decisions::list))
+        .routes(routes!(history::get))
         .routes(routes!(why::explain_app))
         .routes(routes!(logs::read_app))
         .routes(routes!(access_log::read))

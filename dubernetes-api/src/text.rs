@@ -123,6 +123,19 @@ pub fn plan_summary(plan: &AppPlan, replicas: u16, memory: &str) -> String {
     )
 }
 
+/// Returns `3.4Mi`, `64Mi`, `12.5Gi`: with one decimal below 10Mi and from 1Gi on.
+pub fn size_text(bytes: u64) -> String {
+    let tenths = |shift: u32| {
+        let tenths = (u128::from(bytes) * 10) >> shift;
+        format!("{}.{}", tenths / 10, tenths % 10)
+    };
+    match bytes {
+        0..0x00a0_0000 => format!("{}Mi", tenths(20)),
+        0x00a0_0000..0x4000_0000 => format!("{}Mi", bytes >> 20),
+        _ => format!("{}Gi", tenths(30)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +155,21 @@ mod tests {
             (864_000, "10d"),
         ] {
             assert_eq!(age(at(1_000_000), at(1_000_000 + seconds)), text);
+        }
+    }
+
+    #[test]
+    fn size_text_has_decimals_for_small_numbers() {
+        for (bytes, text) in [
+            (0, "0.0Mi"),
+            (1 << 20, "1.0Mi"),
+            (3_600_000, "3.4Mi"),
+            (64 << 20, "64Mi"),
+            (1000 << 20, "1000Mi"),
+            (1 << 30, "1.0Gi"),
+            (u64::MAX, "17179869183.9Gi"),
+        ] {
+            assert_eq!(size_text(bytes), text);
         }
     }
 }

@@ -4,7 +4,9 @@
 
 mod app;
 mod certificate;
+mod decision;
 mod exec;
+mod history;
 mod image;
 mod node;
 mod plan;
@@ -18,7 +20,9 @@ pub use app::{
     RolloutOutcome, RolloutRequest, Route, RouteEndpoint, Scale,
 };
 pub use certificate::{Certificate, CertificateSource, CertificateState, RootCertificate};
+pub use decision::Decision;
 pub use exec::{ExecRequest, RunStarted};
+pub use history::{History, HistoryPoint};
 pub use image::ImageLayers;
 pub use node::{Node, NodeAvailability, NodeState};
 pub use plan::{AppPlan, FieldChange, NO_DOWNTIME, PlanReport, PlanRequest, Refused};

@@ -64,7 +64,14 @@ async fn changed_secret_rolls_its_apps_and_appears_nowhere() {
     let back = api.put("/v1/apps/web", &shown.json()["spec"].to_string()).await;
     assert_eq!(back.json()["change"], "unchanged", "an app can be written back as read");
     let why = api.get("/v1/apps/web/why").await;
-    for reply in [&changed, &listed, &revisions, &events, &shown, &plan, &back, &why] {
+    let decisions = api.get("/v1/apps/web/decisions?limit=100").await;
+    let text = String::from_utf8_lossy(&decisions.body).into_owned();
+    assert!(text.contains("app web rev=2") && text.contains("create   web-"), "{text}");
+    let history = api.get("/v1/apps/web/history").await;
+    assert_eq!(history.json()["measured"], true);
+    for reply in
+        [&changed, &listed, &revisions, &events, &shown, &plan, &back, &why, &decisions, &history]
+    {
         hidden(reply);
     }
 }

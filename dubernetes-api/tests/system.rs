@@ -349,6 +349,8 @@ async fn openapi_lists_every_endpoint() {
         path::APP_ROLLOUT_PLAN,
         path::APP_FORECAST,
         path::APP_REVISIONS,
+        path::APP_DECISIONS,
+        path::APP_HISTORY,
         path::APP_WHY,
         path::APP_LOGS,
         path::APP_ACCESS_LOG,

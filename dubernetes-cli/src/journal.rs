@@ -12,12 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use dubernetes_core::replay::{Decision, Recorder};
+use dubernetes_core::replay::{Decision, Journal, Recorder};
 use dubernetes_core::state::{DesiredState, ObservedState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-
-use crate::report::{CliError, Result};
 
 /// Size limit of each file.
 const MAX_BYTES: u64 = 512 << 10;
@@ -156,39 +154,41 @@ fn open_for_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
-/// Passes every recorded decision to `take`, oldest first. Returns the number of unreadable lines.
-pub(crate) fn read(folder: &Path, mut take: impl FnMut(Decision)) -> Result<usize> {
-    let mut unread = 0;
-    for name in [OLDER, NEWER] {
-        let path = folder.join(name);
-        let failed = |error: io::Error| {
-            CliError::with_io_source(&format!("cannot read `{}`", path.display()), &error)
-        };
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        let mut last = None;
-        for line in BufReader::new(file).split(b'\n') {
-            let line = line.map_err(failed)?;
-            if line.is_empty() {
-                continue;
-            }
-            // Skips a line that another version wrote or a crash cut, and lines that build on it.
-            let Ok(Line { at, desired, observed, plan }) = serde_json::from_slice(&line) else {
-                unread += 1;
-                last = None;
-                continue;
+/// The journal in a folder, for reading.
+#[derive(Debug)]
+pub(crate) struct JournalFolder(pub(crate) PathBuf);
+
+impl Journal for JournalFolder {
+    fn read(&self, take: &mut dyn FnMut(Decision)) -> io::Result<usize> {
+        let mut unread = 0;
+        for name in [OLDER, NEWER] {
+            let file = match File::open(self.0.join(name)) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
             };
-            last = desired.or(last);
-            match last.clone() {
-                Some(desired) => take(Decision { at, desired, observed, plan }),
-                None => unread += 1,
+            let mut last = None;
+            for line in BufReader::new(file).split(b'\n') {
+                let line = line?;
+                if line.is_empty() {
+                    continue;
+                }
+                // Skips a line that another version wrote or a crash cut, and lines that build on
+                // it.
+                let Ok(Line { at, desired, observed, plan }) = serde_json::from_slice(&line) else {
+                    unread += 1;
+                    last = None;
+                    continue;
+                };
+                last = desired.or(last);
+                match last.clone() {
+                    Some(desired) => take(Decision { at, desired, observed, plan }),
+                    None => unread += 1,
+                }
             }
         }
+        Ok(unread)
     }
-    Ok(unread)
 }
 
 #[cfg(test)]
@@ -214,7 +214,8 @@ mod tests {
 
     fn read_all(folder: &Path) -> (Vec<Decision>, usize) {
         let mut found = Vec::new();
-        let unread = read(folder, |decision| found.push(decision)).unwrap();
+        let journal = JournalFolder(folder.to_owned());
+        let unread = journal.read(&mut |decision| found.push(decision)).unwrap();
         (found, unread)
     }
 

@@ -29,7 +29,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{IngressArgs, IngressKind};
-use crate::journal::DecisionJournal;
+use crate::journal::{DecisionJournal, JournalFolder};
 use crate::metrics::MetricsServer;
 use crate::node_tunnel::NodeTunnels;
 use crate::report::{self, CliError, Result};
@@ -311,6 +311,7 @@ impl Adapters {
             controller: orchestrator.handle(),
             dialer,
             clock: Arc::new(SystemClock),
+            journal: Some(Arc::new(JournalFolder(settings.paths.state_dir.clone()))),
             info,
         };
         let metrics = metrics.map(|metrics| metrics.serve(orchestrator.handle(), stop.clone()));

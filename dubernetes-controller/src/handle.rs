@@ -25,6 +25,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use crate::adapters::Adapters;
+use crate::history::{AppHistory, History};
 use crate::one_off::{OneOffClient, OneOffs};
 use crate::previous_logs::PreviousLogs;
 use crate::probe::{ProbeHistory, ProbeResult};
@@ -45,6 +46,7 @@ pub struct Handle {
     previous_logs: PreviousLogs,
     permissions: Permissions,
     one_offs: OneOffs,
+    history: History,
 }
 
 /// Why an app did not become ready.
@@ -101,7 +103,6 @@ impl Handle {
     ) -> Self {
         let lacks = missing_capabilities(&*adapters.runtime);
         let Adapters { store, ingress, clock, issuer, .. } = adapters;
-        let one_offs = OneOffs::default();
         Self {
             store,
             ingress,
@@ -113,7 +114,8 @@ impl Handle {
             probes,
             previous_logs,
             permissions,
-            one_offs,
+            one_offs: OneOffs::default(),
+            history: History::default(),
         }
     }
 
@@ -327,6 +329,15 @@ impl Handle {
         &self,
     ) -> Result<Option<BTreeMap<AppName, RequestCounts>>, IngressError> {
         self.ingress.request_counts().await
+    }
+
+    /// Returns what an app used in the last hour, as far as this orchestrator has run.
+    pub fn history(&self, app: &AppName) -> AppHistory {
+        self.history.of_app(app)
+    }
+
+    pub(crate) fn histories(&self) -> &History {
+        &self.history
     }
 
     /// Asks for a one-off container of an app: its image, environment, files, volumes and limits,

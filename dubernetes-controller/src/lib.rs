@@ -24,6 +24,7 @@ mod execute;
 mod future_times;
 mod guard;
 mod handle;
+mod history;
 mod meter;
 mod observe;
 mod one_off;
@@ -39,6 +40,7 @@ mod tasks;
 pub use approval::{Approval, Approver, NextStep, PendingStep};
 pub use dial::TcpDialer;
 pub use handle::{Handle, HostCertificate, TeardownError, WaitError};
+pub use history::{AppHistory, HistoryPoint};
 pub use meter::{
     AdapterKind, CallOutcome, Measurement, Meter, ProbeOutcome, RolloutOutcome, RoutesOutcome,
 };

@@ -126,6 +126,7 @@ impl Orchestrator {
     pub async fn run(self, stop: CancellationToken) {
         let Self { options, adapters, handle, mut passes, snapshots, probes, previous_logs } = self;
         let one_offs = handle.one_offs().clone();
+        let history = handle.histories().clone();
         // A handle of its own would keep the channel of passes open.
         drop(handle);
         let published = snapshots.subscribe();
@@ -134,6 +135,7 @@ impl Orchestrator {
         let events = EventWriter::start(Arc::clone(&adapters.store));
         let mut tasks = Tasks::new(results_in, &adapters, &options, previous_logs.clone());
         tasks.follow_events();
+        tasks.sample(history, published.clone());
         let mut pass = Pass::new(options, &adapters, snapshots, probes, events, one_offs);
         loop {
             pass.advance(&mut tasks, &mut || discard_pending(&mut changes));

@@ -14,17 +14,19 @@ use dubernetes_core::runtime::{
     ContainerId, ContainerRuntime, RuntimeError, RuntimeEvent, run_command,
 };
 use futures_util::StreamExt as _;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::adapters::Adapters;
 use crate::approval::{Approval, Approver, PendingStep};
 use crate::execute::{self, ActionError};
 use crate::guard::catch_panic;
+use crate::history::{self, History};
 use crate::observe::{self, LastSeen, Observation};
 use crate::orchestrator::Options;
 use crate::previous_logs::PreviousLogs;
 use crate::probe_spec::{ProbeMethod, ProbeSpec};
+use crate::snapshot::Snapshot;
 
 /// Actions in flight at a time, without pulls, stops and orders of certificates.
 const PARALLEL_CALLS: usize = 8;
@@ -217,6 +219,13 @@ impl Tasks {
                 tokio::time::sleep(EVENTS_RETRY).await;
             }
         });
+    }
+
+    /// Samples what apps use, for ever. A process that may end at any time keeps no history.
+    pub(crate) fn sample(&mut self, history: History, passes: watch::Receiver<Arc<Snapshot>>) {
+        if !self.options.short_lived {
+            self.running.spawn(history::sample(self.adapters.clone(), history, passes));
+        }
     }
 
     fn spawn(&mut self, task: impl Future<Output = TaskResult> + Send + 'static) {

@@ -53,6 +53,21 @@ impl Plan {
         let waits = self.waiting.iter().filter_map(|waiting| waiting.until);
         waits.chain(self.routes.step.until()).chain(self.next_drain_check).min()
     }
+
+    /// Returns what is about an app, or about the instance itself.
+    pub(crate) fn of_app(mut self, app: &AppName) -> Self {
+        let is_own = |of: &Option<AppName>| of.as_ref().is_none_or(|of| of == app);
+        self.actions.retain(|planned| is_own(&planned.app));
+        self.waiting.retain(|waiting| is_own(&waiting.app));
+        self.blocked.retain(|blocked| is_own(&blocked.app));
+        let table = &mut self.routes.table;
+        table.routes.retain(|route| route.app == *app);
+        table.listeners.retain(|listener| listener.app == *app);
+        table.ports.retain(|port| port.app == *app);
+        table.tls.retain(|tls| tls.app == *app);
+        self.statuses.retain(|name, _| name == app);
+        self
+    }
 }
 
 /// An action with its subject and its reason.

@@ -9,16 +9,18 @@ mod capability;
 mod parts;
 mod ports;
 mod request;
+mod stats;
 mod values;
 
 pub use capability::Capability;
 pub use parts::{Exec, Files, Images, Logs, Networks, Nodes, StatsReader};
 pub use ports::OpenPorts;
+pub use stats::Stats;
 pub use values::{
     Container, ContainerFile, ContainerId, ContainerRequest, ContainerState, ExecOutput,
     ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, ImageLayers, LogLine,
     LogOptions, Network, NetworkAddress, NodeInfo, Owner, Process, PublishedPort, PullProgress,
-    Resize, RuntimeEvent, RuntimeInfo, Stats, Stdio, TerminalSize,
+    Resize, RuntimeEvent, RuntimeInfo, Stdio, TerminalSize,
 };
 
 use std::collections::BTreeSet;

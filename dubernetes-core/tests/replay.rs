@@ -118,3 +118,40 @@ fn masking_hides_values_and_keeps_the_plan() {
     assert!(text.contains("masked 8") && !text.contains("hunter"), "{text}");
     assert_eq!(decision.replay().to_string(), decision.plan);
 }
+
+#[test]
+fn decision_about_an_app_leaves_out_the_others() {
+    let both = "
+        network
+        app shop rev=1 replicas=1 host=shop.local
+        app web rev=1 replicas=2 host=web.local
+        shop-1 unready msg=\"shop refuses\"
+        web-1 ready routed
+        quarantined shop msg=\"no\"
+        failed create shop-1 1 msg=\"no space\" times=2 ago=1s
+        lacks statistics
+    ";
+    let made = decision(both);
+    let all = made.plan.clone();
+    let web = made.clone().about(&app_name("web")).unwrap();
+    assert!(web.is_reproduced);
+    assert_eq!(web.desired, ["app web rev=1 gen=1 image=web:1 replicas=2 host=web.local"]);
+    let text = [web.observed.join("\n"), web.plan.join("\n")].join("\n");
+    assert!(!text.contains("shop") && !text.contains("lacks"), "{text}");
+    for part in ["ingress serving", "web-1 rev=1 ready", "create   web-2        2 replicas"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(made.clone().about(&app_name("gone")).is_none());
+
+    let mut changed = made.clone();
+    changed.plan = "another plan\n".to_owned();
+    let changed = changed.about(&app_name("web")).unwrap();
+    assert_eq!((changed.is_reproduced, changed.plan.join(" ")), (false, "another plan".to_owned()));
+
+    // The other app has changed.
+    let later = decision(&both.replace("shop-1 unready msg=\"shop refuses\"", "shop-1 ready"));
+    assert_ne!(later.plan, all);
+    assert!(web.is_repeated_by(&later.about(&app_name("web")).unwrap()));
+    let later = decision(&both.replace("web-1 ready routed", "web-1 unready msg=\"no\" routed"));
+    assert!(!web.is_repeated_by(&later.about(&app_name("web")).unwrap()));
+}

@@ -6,6 +6,7 @@ mod effects;
 mod faults;
 mod ingress;
 mod issuer;
+mod journal;
 mod runtime;
 mod store;
 
@@ -13,5 +14,6 @@ pub use effects::{EffectFault, Effects};
 pub use faults::{FOREVER, Fault, Faults};
 pub use ingress::{Answer, FakeIngress, IngressOperation};
 pub use issuer::{FakeIssuer, FakeOrder, IssuerOperation, Trouble};
+pub use journal::MemoryJournal;
 pub use runtime::{Behaviour, FakeRuntime, Operation, TokioClock};
 pub use store::{MemoryStore, StoreOperation};

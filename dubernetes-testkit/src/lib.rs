@@ -48,7 +48,7 @@ pub mod notation;
 
 pub use fakes::{
     Answer, Behaviour, EffectFault, Effects, FOREVER, FakeIngress, FakeIssuer, FakeOrder,
-    FakeRuntime, Fault, Faults, IngressOperation, IssuerOperation, MemoryStore, Operation,
-    StoreOperation, TokioClock, Trouble,
+    FakeRuntime, Fault, Faults, IngressOperation, IssuerOperation, MemoryJournal, MemoryStore,
+    Operation, StoreOperation, TokioClock, Trouble,
 };
 pub use mocks::{MockContainerRuntime, MockDialer, MockIngress, MockStore};

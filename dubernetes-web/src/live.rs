@@ -15,6 +15,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::Site;
 use crate::pages::{Failure, app_name, log_target};
@@ -23,6 +24,9 @@ use crate::pages::{Failure, app_name, log_target};
 const PAUSE: Duration = Duration::from_millis(500);
 /// Time between two attempts to reach an orchestrator that does not answer.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Longest time between two signals: ages and charts change by themselves.
+const AGES: Duration = Duration::from_secs(60);
 
 /// What a page shows.
 #[derive(Debug, Deserialize)]
@@ -83,7 +87,8 @@ pub(crate) async fn live(
 async fn watch(client: &Client, topic: &Topic, signals: &mpsc::Sender<Signal>) {
     loop {
         let mut changes = topic.changes(client);
-        while let Some(Ok(())) = changes.next().await {
+        // No change within that time is a signal, too; no more changes are the end.
+        while let Ok(Some(Ok(()))) | Err(_) = timeout(AGES, changes.next()).await {
             if signals.send(Signal::Change).await.is_err() {
                 return;
             }

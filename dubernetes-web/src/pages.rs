@@ -21,12 +21,14 @@ use crate::Site;
 use crate::guard::Refusal;
 use crate::simulation;
 use crate::views::{
-    self, AppData, ErrorPage, LogsQuery, OPTIONS, app_page, events_page, loop_page, no_apps_page,
-    overview_page, page, routes_page, simulate_page,
+    self, AppData, ErrorPage, LogsQuery, LoopData, OPTIONS, app_page, decision_page, events_page,
+    loop_page, no_apps_page, overview_page, page, routes_page, simulate_page,
 };
 
 /// Events that a page reads at most.
 const EVENTS: u32 = 100;
+/// Decisions that a page lists at most.
+const DECISIONS: u32 = 20;
 /// Lines of each pod that are searched for a text.
 const SEARCHED: u32 = 5000;
 
@@ -143,18 +145,21 @@ pub(crate) async fn app(State(site): State<Site>, Path(name): Path<String>) -> P
     let query =
         EventsQuery { app: Some(name.clone()), limit: Some(EVENTS), ..EventsQuery::default() };
     let name = name.as_str();
-    let (app, pods, routes, revisions, events, why) = tokio::try_join!(
+    // The page is complete without it.
+    let history = async { Ok(client.history(name).await.ok()) };
+    let (app, pods, routes, revisions, events, why, history) = tokio::try_join!(
         client.get_app(name),
         client.pods(Some(name)),
         client.routes(),
         client.revisions(name),
         client.events(&query),
         client.why_app(name),
+        history,
     )?;
     let is_settled = matches!(app.status.phase, Phase::Ready | Phase::Deleting);
     // The page is complete without it.
     let plan = if is_settled { None } else { client.forecast(name).await.ok() };
-    let data = AppData { app, pods, routes, revisions, events, why, plan };
+    let data = AppData { app, pods, routes, revisions, events, why, plan, history };
     let can_change = !site.guard.is_read_only() && data.app.status.phase != Phase::Deleting;
     Ok(page(&app_page(&site.program, &data, can_change, Timestamp::now())))
 }
@@ -164,6 +169,9 @@ pub(crate) async fn app(State(site): State<Site>, Path(name): Path<String>) -> P
 pub(crate) struct OfLoop {
     #[serde(default)]
     app: String,
+    /// Time of a recorded decision; now by default.
+    #[serde(default)]
+    at: String,
 }
 
 pub(crate) async fn control_loop(State(site): State<Site>, Query(query): Query<OfLoop>) -> Page {
@@ -183,15 +191,34 @@ pub(crate) async fn control_loop(State(site): State<Site>, Query(query): Query<O
     };
     let Some(wanted) = wanted else { return Ok(page(&no_apps_page(&site.program))) };
     let name = wanted.as_str();
-    let (app, pods, routes, why, plan) = tokio::try_join!(
+    let names: Vec<_> = apps.into_iter().map(|app| app.name).collect();
+    if !query.at.is_empty() {
+        return decision(&site, &names, name, &query.at).await;
+    }
+    // The page is complete without them.
+    let decisions = async { Ok(client.decisions(name, None, DECISIONS).await.unwrap_or_default()) };
+    let (app, pods, routes, why, plan, decisions) = tokio::try_join!(
         client.get_app(name),
         client.pods(Some(name)),
         client.routes(),
         client.why_app(name),
         client.forecast(name),
+        decisions,
     )?;
-    let names: Vec<_> = apps.into_iter().map(|app| app.name).collect();
-    Ok(page(&loop_page(&site.program, &names, &app, &pods, &routes, &plan, &why)))
+    let data = LoopData { names, app, pods, routes, plan, why, decisions };
+    Ok(page(&loop_page(&site.program, &data, Timestamp::now())))
+}
+
+/// The decision about an app at a time, with those around it.
+async fn decision(site: &Site, names: &[AppName], app: &str, at: &str) -> Page {
+    let missing = || Failure::NotFound("There is no recorded decision of this time.".to_owned());
+    let at: Timestamp = at.parse().map_err(|_| missing())?;
+    let (last, found) = tokio::try_join!(
+        site.client.decisions(app, None, DECISIONS),
+        site.client.decisions(app, Some(at), 1),
+    )?;
+    let found = found.into_iter().find(|found| found.at == at).ok_or_else(missing)?;
+    Ok(page(&decision_page(&site.program, names, app, &found, &last, Timestamp::now())))
 }
 
 pub(crate) async fn logs(

@@ -3,7 +3,9 @@
 
 mod app;
 mod change;
+mod charts;
 mod control_loop;
+mod decision;
 mod lists;
 mod logs;
 mod overview;
@@ -11,7 +13,8 @@ mod simulate;
 
 pub(crate) use app::{AppData, app_page};
 pub(crate) use change::{PlanView, Preview, change_page};
-pub(crate) use control_loop::{loop_page, no_apps_page};
+pub(crate) use control_loop::{LoopData, loop_page, no_apps_page};
+pub(crate) use decision::decision_page;
 pub(crate) use lists::{events_page, routes_page};
 pub(crate) use logs::{LINES, LogsQuery, logs_page};
 pub(crate) use overview::overview_page;

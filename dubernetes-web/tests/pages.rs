@@ -198,11 +198,73 @@ async fn loop_page_shows_what_is_desired_observed_and_planned() {
     pages.ready(&app("web", "web:1", 2)).await;
     let settled = pages.page("/loop").await;
     assert!(settled.contains("Nothing to do"), "{settled}");
+    assert!(settled.contains("Recorded decisions"), "{settled}");
     pages.client.apply(&app("shop", "missing:1", 1), None).await.unwrap();
     let page = pages.page("/loop").await;
     assert!(page.contains("The loop: shop"), "what is not ready comes first: {page}");
     let other = pages.page("/loop?app=web").await;
     assert!(other.contains("web-1") && other.contains("dubernetes why web"), "{other}");
+}
+
+#[tokio::test]
+async fn recorded_decision_is_shown_as_it_was() {
+    let pages = Pages::start().await;
+    let mut web = app("web", "web:1", 2);
+    web.env.insert("TOKEN".parse().unwrap(), "hunter2".into());
+    pages.ready(&web).await;
+    pages.ready(&app("shop", "web:1", 1)).await;
+    let now = pages.page("/loop?app=web").await;
+    assert!(now.contains("dubernetes replay --last"), "{now}");
+    let create = now.find("create web-1, create web-2").unwrap();
+    let start = now[..create].rfind("/loop?app=web&amp;at=").unwrap();
+    let path = now[start..].split('"').next().unwrap().replace("&amp;", "&");
+    let page = pages.page(&path).await;
+    let at = path.split_once("at=").unwrap().1;
+    for text in [
+        "app web rev=1 gen=1 image=web:1 replicas=2 host=web.local",
+        "<td class=\"word\">create<td class=\"name\">web-1<td>2 replicas wanted, 0 exist",
+        &format!("dubernetes replay --at {at}"),
+        "<span aria-current=\"true\">",
+        "ingress ",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(!page.contains("hunter2") && !page.contains("shop-1"), "{page}");
+    for wrong in ["2026-01-01T00:00:00Z", "x", "%3Cscript%3E"] {
+        let answer = pages.get(&format!("/loop?app=web&at={wrong}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{wrong}: {}", answer.text);
+    }
+    // What an engine says is shown as text.
+    let sent = "<script>alert(1)</script>\u{1b}[2J";
+    pages.orchestrator.ingress.set_failing(Some(sent));
+    pages.client.scale("web", 3).await.unwrap();
+    let mut hostile = String::new();
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let list = pages.page("/loop?app=web").await;
+        let newest = list.split("&amp;at=").nth(1).unwrap().split('"').next().unwrap();
+        hostile = pages.page(&format!("/loop?app=web&at={newest}")).await;
+        if hostile.contains("&#60;script&#62;alert(1)") {
+            break;
+        }
+    }
+    assert!(hostile.contains("&#60;script&#62;alert(1)"), "{hostile}");
+    assert_harmless(&hostile);
+}
+
+#[tokio::test]
+async fn app_page_says_why_there_is_no_chart() {
+    let pages = Pages::start().await;
+    pages.ready(&app("web", "web:1", 2)).await;
+    let page = pages.page("/apps/web").await;
+    for text in [
+        "The last hour",
+        "are not measured yet",
+        "No requests are counted yet",
+        "dubernetes top pods web",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
 }
 
 #[tokio::test]

@@ -17,8 +17,9 @@ use serde::Serialize;
 use crate::client::{Client, ClientError};
 use crate::path;
 use crate::wire::{
-    self, App, AppPlan, Applied, Event, Health, ImageLayers, KeyRotation, List, PlanReport, Pod,
-    PodStats, Revision, RolloutRequest, Route, Scale, SecretSet, Status, Version, Why,
+    self, App, AppPlan, Applied, Decision, Event, Health, History, ImageLayers, KeyRotation, List,
+    PlanReport, Pod, PodStats, Revision, RolloutRequest, Route, Scale, SecretSet, Status, Version,
+    Why,
 };
 
 /// Selects events.
@@ -231,6 +232,24 @@ impl Client {
     /// Lists the kept revisions of an app, oldest first.
     pub async fn revisions(&self, app: &str) -> Result<Vec<Revision>, ClientError> {
         self.list(&path::named(path::APP_REVISIONS, app), &[]).await
+    }
+
+    /// Lists the recorded decisions about an app, oldest first: the last `limit` up to a time, or
+    /// to now.
+    pub async fn decisions(
+        &self,
+        app: &str,
+        until: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<Decision>, ClientError> {
+        let until = until.map(|until| ("until", until.to_string()));
+        let query = Vec::from_iter(until.into_iter().chain([("limit", limit.to_string())]));
+        self.list(&path::named(path::APP_DECISIONS, app), &query).await
+    }
+
+    /// Returns what an app used in the last hour.
+    pub async fn history(&self, app: &str) -> Result<History, ClientError> {
+        self.get(&path::named(path::APP_HISTORY, app), &[]).await
     }
 
     /// Lists events, oldest first.

@@ -50,7 +50,7 @@ pub(super) async fn list(
         .into_iter()
         .zip(first.into_iter().zip(second))
         .map(|((_, row), (first, second))| PodStats {
-            cpu: first.zip(second).and_then(|(first, second)| millicores(first, second)),
+            cpu: first.zip(second).and_then(|(first, second)| second.millicores_since(&first)),
             memory: second.map(|stats| stats.memory_bytes),
             ..row
         })
@@ -90,34 +90,5 @@ async fn reading(state: &ApiState, id: Option<ContainerId>) -> Result<Option<Sta
         Ok(stats) => Ok(Some(stats)),
         Err(RuntimeError::NotFound { .. } | RuntimeError::NotRunning { .. }) => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// Returns the CPU usage between two readings in millicores; `None` if no time has passed.
-fn millicores(first: Stats, second: Stats) -> Option<u64> {
-    let span = second.read_at.duration_since(first.read_at).as_nanos();
-    let span = u128::try_from(span).ok().filter(|span| *span > 0)?;
-    let used = u128::from(second.cpu_nanos.saturating_sub(first.cpu_nanos));
-    u64::try_from((used * 1000 + span / 2) / span).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-
-    #[test]
-    fn cpu_usage_is_difference_of_two_readings() {
-        let at = |millis, cpu_nanos| Stats {
-            cpu_nanos,
-            memory_bytes: 0,
-            read_at: Timestamp::from_millisecond(millis).unwrap(),
-        };
-        assert_eq!(millicores(at(0, 0), at(500, 500_000_000)), Some(1000), "a whole core");
-        assert_eq!(millicores(at(0, 0), at(400, 50_000_000)), Some(125));
-        assert_eq!(millicores(at(0, 7), at(500, 7)), Some(0));
-        assert_eq!(millicores(at(5, 0), at(5, 1)), None, "no time has passed");
-        assert_eq!(millicores(at(0, 9), at(500, 0)), Some(0), "it was started again");
     }
 }

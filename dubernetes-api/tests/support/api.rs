@@ -28,11 +28,15 @@ use state::state;
 /// Starts an orchestrator with the images `web:1`, `web:2` and `crash:1`.
 pub(crate) fn orchestrator() -> TestOrchestrator {
     let orchestrator = TestOrchestrator::start();
+    add_images(&orchestrator);
+    orchestrator
+}
+
+fn add_images(orchestrator: &TestOrchestrator) {
     let crash = Behaviour::exits(std::time::Duration::from_millis(100), 1);
     orchestrator.runtime.add_image("web:1", Behaviour::default());
     orchestrator.runtime.add_image("web:2", Behaviour::default());
     orchestrator.runtime.add_image("crash:1", crash);
-    orchestrator
 }
 
 /// The router and its orchestrator.
@@ -43,9 +47,9 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn start() -> Self {
-        let orchestrator = orchestrator();
-        let router = router(state(&orchestrator));
-        Self { orchestrator, router }
+        let (orchestrator, state) = state::recorded();
+        add_images(&orchestrator);
+        Self { orchestrator, router: router(state) }
     }
 
     /// Serves another store than that of the running orchestrator. Changes go through the handle

@@ -7,8 +7,21 @@ use std::sync::Arc;
 use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess};
 use dubernetes_api::wire::Mode;
 use dubernetes_core::app::InstanceName;
-use dubernetes_testkit::MemoryStore;
 use dubernetes_testkit::build::TestOrchestrator;
+use dubernetes_testkit::{FakeIngress, FakeRuntime, MemoryJournal, MemoryStore, TokioClock};
+
+/// Starts an orchestrator on fakes, and returns it with the state of a router that has its journal.
+pub(crate) fn recorded() -> (TestOrchestrator, ApiState) {
+    let (clock, journal) = (TokioClock::new(), Arc::new(MemoryJournal::default()));
+    let (runtime, ingress) = (FakeRuntime::new(clock), FakeIngress::default());
+    let recorder = Arc::clone(&journal);
+    let orchestrator =
+        TestOrchestrator::start_with(runtime, Arc::default(), ingress, clock, |builder| {
+            builder.recorder(recorder)
+        });
+    let state = ApiState { journal: Some(journal), ..state(&orchestrator) };
+    (orchestrator, state)
+}
 
 /// Returns the state of the router of an orchestrator.
 pub(crate) fn state(orchestrator: &TestOrchestrator) -> ApiState {
@@ -18,6 +31,7 @@ pub(crate) fn state(orchestrator: &TestOrchestrator) -> ApiState {
         controller: orchestrator.handle.clone(),
         dialer: Arc::new(orchestrator.runtime.clone()),
         clock: Arc::new(orchestrator.clock),
+        journal: None,
         info: OrchestratorInfo {
             instance: InstanceName::default(),
             version: "1.2.3".to_owned(),

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use dubernetes_core::error::one_line;
-use dubernetes_core::replay::Decision;
+use dubernetes_core::replay::{Decision, Journal as _};
 use jiff::Timestamp;
 
 use crate::args::{Moment, ReplayArgs};
-use crate::journal;
+use crate::journal::JournalFolder;
 use crate::output;
 use crate::report::{self, CliError, Result};
 use crate::settings::Settings;
@@ -23,13 +23,17 @@ pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Result {
     };
     let count = usize::from(args.last.unwrap_or(1));
     let mut found: VecDeque<Decision> = VecDeque::new();
-    let unread = journal::read(folder, |decision| {
+    let unread = JournalFolder(folder.clone()).read(&mut |decision| {
         if decision.at <= until {
             found.push_back(decision);
         }
         if found.len() > count {
             found.pop_front();
         }
+    });
+    let unread = unread.map_err(|error| {
+        let what = format!("cannot read the journal in `{}`", folder.display());
+        CliError::with_io_source(&what, &error)
     })?;
     if unread > 0 {
         report::note(&format!("skipped {unread} lines that are cut or from another version"));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dubernetes_api::Client;
+use dubernetes_api::text::size_text;
 use dubernetes_api::wire::PodStats;
 use dubernetes_core::app::AppName;
 use jiff::Timestamp;
@@ -236,19 +237,6 @@ fn usage_cells(name: &str, second: Option<String>, cpu: Limited, memory: Limited
     ]
 }
 
-/// Returns `3.4Mi`, `64Mi`, `12.5Gi`: with one decimal below 10Mi and from 1Gi on.
-fn size_text(bytes: u64) -> String {
-    let tenths = |shift: u32| {
-        let tenths = (u128::from(bytes) * 10) >> shift;
-        format!("{}.{}", tenths / 10, tenths % 10)
-    };
-    match bytes {
-        0..0x00a0_0000 => format!("{}Mi", tenths(20)),
-        0x00a0_0000..0x4000_0000 => format!("{}Mi", bytes >> 20),
-        _ => format!("{}Gi", tenths(30)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,20 +271,5 @@ mod tests {
             ("web".to_owned(), 2, Some(25), Some(128 << 20)),
         ];
         assert_eq!(sums, expected);
-    }
-
-    #[test]
-    fn size_text_has_decimals_for_small_numbers() {
-        for (bytes, text) in [
-            (0, "0.0Mi"),
-            (1 << 20, "1.0Mi"),
-            (3_600_000, "3.4Mi"),
-            (64 << 20, "64Mi"),
-            (1000 << 20, "1000Mi"),
-            (1 << 30, "1.0Gi"),
-            (u64::MAX, "17179869183.9Gi"),
-        ] {
-            assert_eq!(size_text(bytes), text);
-        }
     }
 }

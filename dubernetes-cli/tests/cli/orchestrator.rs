@@ -79,6 +79,7 @@ fn start(folder: &Path) {
         controller: orchestrator.handle(),
         dialer: Arc::new(engine),
         clock: Arc::new(clock),
+        journal: None,
         info,
     });
     let listener = UnixListener::bind(folder.join("dubernetes.sock")).unwrap();

@@ -1,10 +1,12 @@
 //! Recorded decisions: the whole input of [`crate::reconcile()`], and the text of its plan, so that
 //! a decision can be replayed.
 
+mod about;
 mod input;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,8 @@ use crate::plan::Plan;
 use crate::reconcile;
 use crate::state::{DesiredState, ObservedState};
 use crate::store::{Outcome, RevisionCause};
+
+pub use about::AppDecision;
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +40,17 @@ pub trait Recorder: fmt::Debug + Send + Sync {
     ///
     /// Its environments are as users wrote them: see [`Decision::mask_environment`].
     fn record(&self, decision: &Decision);
+}
+
+/// Recorded decisions.
+pub trait Journal: fmt::Debug + Send + Sync {
+    /// Passes every recorded decision to `take`, oldest first. Returns the number of those that
+    /// are unreadable. May block.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can be read.
+    fn read(&self, take: &mut dyn FnMut(Decision)) -> io::Result<usize>;
 }
 
 impl Decision {

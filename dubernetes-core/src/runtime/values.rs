@@ -450,17 +450,6 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// Resource usage of a running container.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Stats {
-    /// CPU time since the start, in nanoseconds.
-    pub cpu_nanos: u64,
-    /// Memory in use, in bytes, without the page cache.
-    pub memory_bytes: u64,
-    /// When the engine took the reading; CPU usage is the difference of two readings.
-    pub read_at: Timestamp,
-}
-
 /// A change of a container of the instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuntimeEvent {

@@ -3,10 +3,11 @@
 use askama::Template;
 use dubernetes_api::text::{Tone, age, phase_tone, pod_tone, reason, with_next_try};
 use dubernetes_api::wire::{
-    App, AppPlan, EndpointState, Event, Pod, Revision, RolloutOutcome, Route, Why,
+    App, AppPlan, EndpointState, Event, History, Pod, Revision, RolloutOutcome, Route, Why,
 };
 use jiff::Timestamp;
 
+use super::charts::{ChartsView, charts};
 use super::{EventRow, Frame, PlanView, State, event_rows, quoted, ready, text};
 
 /// Number of last events.
@@ -24,6 +25,8 @@ pub(crate) struct AppData {
     pub(crate) why: Why,
     /// What happens next, if something does.
     pub(crate) plan: Option<AppPlan>,
+    /// What it used in the last hour, if the orchestrator keeps that.
+    pub(crate) history: Option<History>,
 }
 
 /// The page.
@@ -41,6 +44,7 @@ pub(crate) struct AppPage {
     why: WhyView,
     rollout: RolloutView,
     pods: Vec<PodRow>,
+    charts: Option<ChartsView>,
     routes: Vec<RouteRow>,
     revisions: Vec<RevisionRow>,
     events: Vec<EventRow>,
@@ -118,7 +122,7 @@ struct RevisionRow {
 
 /// Returns the page.
 pub(crate) fn app_page(program: &str, data: &AppData, can_change: bool, now: Timestamp) -> AppPage {
-    let AppData { app, pods, routes, revisions, events, why, plan } = data;
+    let AppData { app, pods, routes, revisions, events, why, plan, history } = data;
     let status = &app.status;
     let name = app.name.to_string();
     AppPage {
@@ -137,6 +141,7 @@ pub(crate) fn app_page(program: &str, data: &AppData, can_change: bool, now: Tim
         why: why_view(why),
         rollout: rollout_view(app, plan.as_ref(), now),
         pods: pods.iter().map(|pod| pod_row(pod, now)).collect(),
+        charts: history.as_ref().map(|history| charts(app, history, now)),
         routes: route_rows(app, routes),
         revisions: revisions.iter().rev().map(|revision| revision_row(revision, now)).collect(),
         events: event_rows(events, EVENTS, now),

@@ -2,10 +2,12 @@
 
 use askama::Template;
 use dubernetes_api::text::{phase_tone, pod_tone};
-use dubernetes_api::wire::{App, AppPlan, Pod, Route, Why};
+use dubernetes_api::wire::{App, AppPlan, Decision, Pod, Route, Why};
 use dubernetes_core::app::AppName;
+use jiff::Timestamp;
 
 use super::app::{WhyView, endpoints, why_view};
+use super::decision::{DecisionRow, decision_rows, on_its_machine};
 use super::{Frame, PlanView, State, quoted, text};
 
 /// The page.
@@ -21,6 +23,23 @@ pub(crate) struct LoopPage {
     routes: Vec<(String, String)>,
     plan: PlanView,
     why: WhyView,
+    decisions: Vec<DecisionRow>,
+    /// Command that shows the decisions.
+    replay: String,
+}
+
+/// What the page is about.
+#[derive(Debug)]
+pub(crate) struct LoopData {
+    /// All apps.
+    pub(crate) names: Vec<AppName>,
+    pub(crate) app: App,
+    pub(crate) pods: Vec<Pod>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) plan: AppPlan,
+    pub(crate) why: Why,
+    /// Recorded decisions, oldest first.
+    pub(crate) decisions: Vec<Decision>,
 }
 
 #[derive(Debug)]
@@ -49,16 +68,9 @@ pub(crate) fn no_apps_page(program: &str) -> NoAppsPage {
     }
 }
 
-/// Returns the page of an app. `names` are all apps.
-pub(crate) fn loop_page(
-    program: &str,
-    names: &[AppName],
-    app: &App,
-    pods: &[Pod],
-    routes: &[Route],
-    plan: &AppPlan,
-    why: &Why,
-) -> LoopPage {
+/// Returns the page of an app.
+pub(crate) fn loop_page(program: &str, data: &LoopData, now: Timestamp) -> LoopPage {
+    let LoopData { names, app, pods, routes, plan, why, decisions } = data;
     let name = app.name.to_string();
     let own = routes.iter().filter(|route| route.app == app.name);
     LoopPage {
@@ -75,6 +87,8 @@ pub(crate) fn loop_page(
         routes: own.map(|route| (route_text(route), endpoints(route))).collect(),
         plan: PlanView::new(plan, app.spec.replicas),
         why: why_view(why),
+        decisions: decision_rows(decisions, None, now),
+        replay: format!("{} replay --last {}", on_its_machine(program), decisions.len().max(1)),
         name,
     }
 }

@@ -22,7 +22,7 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use state::state;
+use state::recorded;
 
 pub(crate) const PORT: u16 = 4321;
 pub(crate) const AUTHORITY: &str = "dubernetes.localhost:4321";
@@ -63,7 +63,7 @@ impl Pages {
     }
 
     pub(crate) async fn start_with(read_only: bool) -> Self {
-        let orchestrator = TestOrchestrator::start();
+        let (orchestrator, state) = recorded();
         let crash = Behaviour::exits(Duration::from_millis(100), 1);
         orchestrator.runtime.add_image("web:1", Behaviour::default());
         orchestrator.runtime.add_image("web:2", Behaviour::default());
@@ -72,7 +72,7 @@ impl Pages {
         let socket = folder.path().join("socket");
         let listener = UnixListener::bind(&socket).unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn(serve_unix(listener, router(state(&orchestrator)), stop.clone()));
+        tokio::spawn(serve_unix(listener, router(state), stop.clone()));
         let client = Client::unix(&socket).unwrap();
         let guard = Arc::new(Guard::new(PORT, read_only).unwrap());
         let executable = folder.path().join("dubernetes");

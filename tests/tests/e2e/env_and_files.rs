@@ -88,7 +88,15 @@ async fn assert_no_output_shows_secret(s: &Scenario, file: &str) {
         assert_no_secret(&result.line, &result.stdout);
         assert_no_secret(&result.line, &result.stderr);
     }
-    for path in ["/v1/apps", "/v1/apps/web", "/v1/apps/web/revisions", "/v1/events", "/v1/pods"] {
+    for path in [
+        "/v1/apps",
+        "/v1/apps/web",
+        "/v1/apps/web/revisions",
+        "/v1/apps/web/decisions",
+        "/v1/apps/web/history",
+        "/v1/events",
+        "/v1/pods",
+    ] {
         let answer = call_api(s, "GET", path, "").await;
         assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
         assert_no_secret(path, &answer);

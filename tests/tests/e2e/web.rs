@@ -9,6 +9,7 @@ use std::process::Stdio;
 
 use dubernetes_testkit::gate::skip;
 use dubernetes_tests::browser::{Browser, Driver, Look, axe};
+use dubernetes_tests::checks::{SOON, ensure, eventually};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
@@ -43,6 +44,29 @@ async fn inspect(browser: &Browser<'_>, look: Look, name: &str, axe: Option<&str
     if let Some(axe) = axe {
         assert_eq!(browser.violations(axe).await, [""; 0], "{name} {look:?}: accessibility");
     }
+}
+
+/// Inspects the loop of an app now, and a recorded decision.
+async fn inspect_loop(browser: &Browser<'_>, look: Look, axe: Option<&str>) {
+    browser.click("//a[.='The loop' and @class]").await;
+    browser.until_text("How the last pass decided").await;
+    inspect(browser, look, "loop", axe).await;
+    browser.click("//section[@aria-labelledby='decisions']//a").await;
+    browser.until_text("What the orchestrator knew and decided at").await;
+    browser.until_text("dubernetes replay --at").await;
+    inspect(browser, look, "decision", axe).await;
+}
+
+/// Loads the page of an app again until it has a chart of its requests.
+async fn until_charted(browser: &Browser<'_>) {
+    eventually("requests are charted", 3 * SOON, async || {
+        browser.open(&browser.address().await).await;
+        let text = browser.text().await;
+        ensure(text.contains("a minute, by class of status"), text)
+    })
+    .await;
+    browser.until_text("This runtime does not measure CPU and memory.").await;
+    browser.until_text("2xx: now ").await;
 }
 
 /// Simulates the example with a killed pod.
@@ -90,13 +114,12 @@ async fn person_finds_out_why_an_app_is_down_and_scales_another() {
         browser.until_text("exit code 3").await;
         browser.until_text("ending with code 3, as WHOAMI_EXIT says").await;
         inspect(&browser, look, "failed", axe).await;
-        browser.click("//a[.='The loop' and @class]").await;
-        browser.until_text("How the last pass decided").await;
-        inspect(&browser, look, "loop", axe).await;
+        inspect_loop(&browser, look, axe).await;
 
         browser.click("//nav//a[.='Overview']").await;
         browser.click("//main//a[.='whoami']").await;
         browser.until_text("3 of 3 ready").await;
+        until_charted(&browser).await;
         inspect(&browser, look, "app", axe).await;
         browser.click("//main//a[.='Logs']").await;
         browser.until_text("listening").await;

@@ -21,16 +21,29 @@ use super::Decision;
 impl Decision {
     /// Formats the desired and the observed state, one object per line.
     pub fn input(&self) -> String {
-        let Self { desired, observed, .. } = self;
-        let mut lines = self.surroundings();
+        let lines = self.surroundings().into_iter().chain(self.wanted()).chain(self.containers());
+        lines.map(|line| line + "\n").collect()
+    }
+
+    /// The desired state.
+    pub(super) fn wanted(&self) -> Vec<String> {
+        let desired = &self.desired;
+        let mut lines = Vec::new();
         lines.extend(desired.teardown.map(|at| format!("teardown ago={}", self.ago(at))));
         lines.extend(desired.apps.values().map(app));
         lines.extend(desired.tombstones.iter().map(|(name, tombstone)| {
             format!("tombstone {name} ago={}", self.ago(tombstone.deleted_at))
         }));
+        lines.extend(desired.one_offs.values().map(wanted_one_off));
+        lines
+    }
+
+    /// The containers, and the calls that are in flight or failed.
+    pub(super) fn containers(&self) -> Vec<String> {
+        let observed = &self.observed;
+        let mut lines = Vec::new();
         lines.extend(observed.replicas.iter().map(|replica| self.replica(replica)));
         lines.extend(observed.pre_deploys.iter().map(|hook| self.pre_deploy(hook)));
-        lines.extend(desired.one_offs.values().map(wanted_one_off));
         lines.extend(observed.one_offs.iter().map(|one_off| self.one_off(one_off)));
         let unreadable = observed.unreadable.iter();
         lines.extend(unreadable.map(|(id, reason)| format!("unreadable {id:.12} msg={reason:?}")));
@@ -40,11 +53,11 @@ impl Decision {
             let ago = self.ago(*at);
             format!("failed {} times={count} ago={ago} msg={message:?}", self.call(key))
         }));
-        lines.into_iter().map(|line| line + "\n").collect()
+        lines
     }
 
     /// The engine, the network and the ingress.
-    fn surroundings(&self) -> Vec<String> {
+    pub(super) fn surroundings(&self) -> Vec<String> {
         let observed = &self.observed;
         let mut lines = Vec::new();
         if let EngineStatus::Unreachable { since, reason } = &observed.engine {
