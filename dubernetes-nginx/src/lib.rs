@@ -47,6 +47,7 @@ mod access_log;
 mod answers;
 mod cache;
 mod challenges;
+mod command;
 pub mod config;
 mod counts;
 mod directive;

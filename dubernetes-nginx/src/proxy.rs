@@ -15,11 +15,11 @@ use dubernetes_core::error::{chain, one_line};
 use dubernetes_core::ingress::{IngressError, TrustedProxies};
 use dubernetes_core::labels::{ADDRESS, Component};
 use dubernetes_core::runtime::{
-    Capability, Container, ContainerId, ContainerRuntime, ContainerState, ExecResult, Exit,
-    FileEntry, ImageId, LogOptions, Network, RuntimeError, require, run_command,
+    Capability, Container, ContainerId, ContainerRuntime, ContainerState, Exit, FileEntry, ImageId,
+    LogOptions, Network, RuntimeError, require,
 };
 use futures_util::StreamExt as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::config::{Digest, GENERATION_PATH, Generation, PRIVATE_PORT};
 use crate::error::{failure, parse_refusal};
@@ -59,8 +59,6 @@ const REPLACED_GRACE: app::Duration = app::Duration::from_secs(1);
 const PAUSED_GRACE: app::Duration = app::Duration::from_secs(1);
 /// Deadline for nginx to answer after a start or reload.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// Deadline of a command in the container. A command in a paused container never ends.
-const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 /// Time between two queries of nginx.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
 /// Number of unanswered queries after which the container is inspected, in case nginx exited.
@@ -345,24 +343,6 @@ impl Nginx {
                 Err(format!("its private listener does not answer: {}", one_line(&reason)))
             }
         }
-    }
-
-    /// Runs a command in the container to its end, as the container's user or as the given one.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`run_command`]; [`RuntimeError::Timeout`] after [`COMMAND_LIMIT`].
-    pub(crate) async fn run_command<T: AsRef<str>>(
-        &self,
-        id: &ContainerId,
-        command: &[T],
-        user: Option<u32>,
-    ) -> Result<ExecResult, RuntimeError> {
-        let command: Vec<_> = command.iter().map(AsRef::as_ref).collect();
-        let result = run_command(&*self.runtime, id, &command, user);
-        timeout(COMMAND_LIMIT, result).await.unwrap_or_else(|_| {
-            Err(RuntimeError::Timeout { operation: format!("run `{}`", command.join(" ")) })
-        })
     }
 
     /// Returns the files in and below a directory of the container.

@@ -28,6 +28,7 @@ use std::time::Duration;
 use dubernetes_core::ingress::{
     Ingress as _, IngressError, ObservedIngress, Pace, Protocol, RouteTable,
 };
+use dubernetes_core::runtime::RuntimeError;
 
 use crate::engine::{Engine, endpoint, listener, route, table};
 
@@ -291,6 +292,25 @@ async fn hanging_command_times_out_after_30_s() {
     let Err(IngressError::Runtime(error)) = late else { panic!("{late:?}") };
     assert!(error.to_string().contains("nginx -T"), "{error}");
     assert_eq!(start.elapsed(), Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn command_fails_soon_after_its_container_is_paused() {
+    let engine = Engine::default();
+    let ingress = engine.ingress();
+    ingress.apply(&table(&[])).await.unwrap();
+    engine.hang();
+    let start = tokio::time::Instant::now();
+    let changed = table(&[route("a.test", "/", "web", &[])]);
+    let pause = async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        engine.pause();
+    };
+    let (late, ()) = tokio::join!(ingress.apply(&changed), pause);
+    let Err(IngressError::Runtime(RuntimeError::NotRunning { .. })) = late else {
+        panic!("{late:?}")
+    };
+    assert_eq!(start.elapsed(), Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]

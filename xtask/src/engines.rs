@@ -100,8 +100,8 @@ pub(crate) fn test(kind: Kind) -> Result<()> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let words = ["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"];
     let mut tests = daemon.inside(&cargo);
-    // The suite moves on: a test that fails once on its engines is shown as flaky.
-    tests.args(words).args(["--retries", "1", "-E"]).arg(filter).current_dir(run::root());
+    // The suite moves on: a test that fails once or twice on its engines is shown as flaky.
+    tests.args(words).args(["--retries", "2", "-E"]).arg(filter).current_dir(run::root());
     tests.env("DOCKER_HOST", daemon.host()).env("DUBERNETES_REQUIRE_ENGINE", "1");
     tests.env(crate::test::INGRESS_IMAGE, &images.ingress);
     run::show(&mut tests).with_context(|| format!("the tests failed on {}", kind.name()))

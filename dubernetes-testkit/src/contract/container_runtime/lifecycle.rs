@@ -8,7 +8,7 @@ use dubernetes_core::runtime::{
 
 use super::harness::{
     ContractHarness, GRACE, POLL_INTERVAL, is_exited, is_image_error, is_name_taken, is_not_found,
-    is_not_running, is_running, missing, must, must_fail,
+    is_not_running, is_running, missing, must, must_fail, within_patience,
 };
 
 pub(super) async fn missing_container_is_not_found(harness: &ContractHarness<'_>) {
@@ -255,9 +255,14 @@ pub(super) async fn processes_are_those_of_a_running_container(harness: &Contrac
     let id = harness.start(&harness.request("processes")).await;
     let listed = runtime.processes(&id).await;
     if !matches!(listed, Err(RuntimeError::Unsupported { .. })) {
-        let listed = must("list the processes", listed);
+        // For a moment after the start, the process may still be one of the engine.
         let is_main = |process: &Process| process.command.contains("sleep");
-        assert!(listed.iter().any(is_main), "the main process is listed; seen: {listed:?}");
+        let main = async {
+            while !must("list the processes", runtime.processes(&id).await).iter().any(is_main) {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        };
+        within_patience("the main process in the list", main, || format!("{listed:?}")).await;
         must("stop a container", runtime.stop(&id, None, GRACE).await);
         let stopped = runtime.processes(&id).await;
         must_fail("a stopped container has no processes", stopped, is_not_running);
