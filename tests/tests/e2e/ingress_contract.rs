@@ -19,27 +19,21 @@ use dubernetes_testkit::contract::ingress::IngressSubject;
 use dubernetes_testkit::contract::run_all;
 use dubernetes_tests::load::Load;
 
-use nginx_fixture::{NginxFixture, eventually, route, with_fixture};
+use nginx_fixture::{eventually, route, with_fixture};
 use world::NginxWorld;
 
 #[tokio::test]
 async fn nginx_passes_ingress_contract() {
-    const NAME: &str = "nginx_passes_ingress_contract";
-    let check = |one, two| async {
-        let subjects = [subject(one).await, subject(two).await];
-        let report = run_all(&subjects, "").await;
+    with_fixture("nginx_passes_ingress_contract", |fixture| async move {
+        let (ingress, second) = (Arc::new(fixture.ingress()), Arc::new(fixture.ingress()));
+        let world = Arc::new(NginxWorld::new(fixture).await);
+        let subject = IngressSubject { ingress, second: Some(second), world };
+        let report = run_all(&[subject], "").await;
         report.assert_passed();
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance/nginx.json");
         report.assert_golden(&page);
-    };
-    // Two instances share the checks, and so half of the time.
-    with_fixture(NAME, move |one| with_fixture(NAME, move |two| check(one, two))).await;
-}
-
-async fn subject(fixture: Arc<NginxFixture>) -> IngressSubject {
-    let (ingress, second) = (Arc::new(fixture.ingress()), Arc::new(fixture.ingress()));
-    let world = Arc::new(NginxWorld::new(fixture).await);
-    IngressSubject { ingress, second: Some(second), world }
+    })
+    .await;
 }
 
 #[tokio::test]

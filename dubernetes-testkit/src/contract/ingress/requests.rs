@@ -1,12 +1,17 @@
 //! What of a request reaches the upstream, and kept connections.
 
 use std::slice::from_ref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use dubernetes_core::ingress::Route;
 
 use super::{IngressSubject, KeptConnection, Request, has_line, is_by, route, single, table};
+
+/// Time between two requests on a kept connection.
+const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) async fn target_arrives_unchanged(subject: &IngressSubject) {
     let [first, ..] = &subject.upstreams();
@@ -72,13 +77,25 @@ pub(super) async fn kept_connection_is_answered(subject: &IngressSubject) {
     subject.apply(&single(&upstreams[..1])).await;
     let mut connection = connect(subject).await;
     for turn in 0..4 {
-        for _ in 0..3 {
-            let answer = connection.send(&Request::get("a.test", "/")).await;
-            let is_answered = matches!(answer, Ok((200, _)));
-            assert!(is_answered, "a kept connection is answered; seen: {answer:?}");
-        }
+        let is_applied = AtomicBool::new(false);
+        // An ingress may close a connection that is idle during the change.
+        let requests = async {
+            for sent in 0.. {
+                if sent >= 3 && is_applied.load(Ordering::Relaxed) {
+                    break;
+                }
+                let answer = connection.send(&Request::get("a.test", "/")).await;
+                let is_answered = matches!(answer, Ok((200, _)));
+                assert!(is_answered, "a kept connection is answered; seen: {answer:?}");
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
         let other = turn % 2 + 1;
-        subject.apply(&single(&upstreams[other..=other])).await;
+        let change = async {
+            subject.apply(&single(&upstreams[other..=other])).await;
+            is_applied.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(requests, change);
     }
 }
 
