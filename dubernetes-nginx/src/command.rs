@@ -20,8 +20,8 @@ impl Nginx {
     /// # Errors
     ///
     /// Those of [`run_command`]; [`RuntimeError::Timeout`] after [`LIMIT`]; and
-    /// [`RuntimeError::NotRunning`] soon after somebody pauses the container, where the command
-    /// would not end.
+    /// [`RuntimeError::NotRunning`] soon after the container is paused, where the command would not
+    /// end.
     pub(crate) async fn run_command<T: AsRef<str>>(
         &self,
         id: &ContainerId,
