@@ -19,7 +19,7 @@ use crate::target::{Mode, find_running};
 use crate::wiring::{Adapters, ApiSocket, Purpose, RunningOrchestrator};
 
 /// How long a shutdown waits for the list of pods.
-const SURVIVORS_TIMEOUT: Duration = Duration::from_millis(500);
+const LIST_LIMIT: Duration = Duration::from_millis(500);
 
 /// Locks the state folder, starts the controller and listens for commands.
 pub(crate) async fn start(
@@ -75,9 +75,12 @@ pub(crate) fn ready_line(settings: &Settings, args: &IngressArgs) -> String {
 
 /// Returns what keeps running without the orchestrator, or `None` if the instance has no pods.
 /// Asks the orchestrator, which must still run; one that does not answer counts as having pods.
-pub(crate) async fn survivors(settings: &Settings, args: &IngressArgs) -> Option<&'static str> {
+pub(crate) async fn what_keeps_running(
+    settings: &Settings,
+    args: &IngressArgs,
+) -> Option<&'static str> {
     let pods = async { find_running(settings).await.ok()??.pods(None).await.ok() };
-    let pods = tokio::time::timeout(SURVIVORS_TIMEOUT, pods).await;
+    let pods = tokio::time::timeout(LIST_LIMIT, pods).await;
     if pods.is_ok_and(|pods| pods.is_some_and(|pods| pods.is_empty())) {
         return None;
     }

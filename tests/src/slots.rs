@@ -1,7 +1,7 @@
 //! Limits concurrent scenarios to three per machine, whatever test runner is used.
 //!
 //! Each scenario runs several containers, and the time limits assume a machine that is not
-//! overloaded. A scenario mostly waits: two at a time left a third of two cores idle.
+//! overloaded. A scenario mostly waits, so that two cores have room for three.
 
 use std::fs::{File, TryLockError};
 use std::ops::Range;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::approval::Prompt;
 use crate::args::{LogFormat, ServeArgs};
 use crate::interrupt::interrupted;
-use crate::orchestrator::{quit_requested, ready_line, start, survivors};
+use crate::orchestrator::{quit_requested, ready_line, start, what_keeps_running};
 use crate::report::{self, Result};
 use crate::service_manager;
 use crate::settings::Settings;
@@ -32,7 +32,7 @@ pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Result {
     };
     service_manager::notify_stopping();
     if result.is_ok() {
-        match survivors(settings, &args.ingress).await {
+        match what_keeps_running(settings, &args.ingress).await {
             Some(what) => tracing::info!("shutting down; {what}"),
             None => tracing::info!("shutting down"),
         }

@@ -8,7 +8,7 @@ use crate::approval::Prompt;
 use crate::args::{IngressKind, UpArgs, WaitArgs};
 use crate::follow::{Follower, Goal};
 use crate::interrupt::interrupted;
-use crate::orchestrator::{quit_requested, ready_line, start, survivors};
+use crate::orchestrator::{quit_requested, ready_line, start, what_keeps_running};
 use crate::output;
 use crate::report::{self, CliError, FAILED, INTERRUPTED, Result};
 use crate::secrets;
@@ -39,7 +39,7 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Result {
         () = quit_requested(prompt.as_deref()) => Ok(()),
     };
     let by_user = result.as_ref().err().is_none_or(|error| error.exit_code() == INTERRUPTED);
-    if by_user && let Some(what) = survivors(settings, &args.ingress).await {
+    if by_user && let Some(what) = what_keeps_running(settings, &args.ingress).await {
         let missing = match args.ingress.ingress() {
             IngressKind::Nginx => "replaces a pod that dies",
             IngressKind::Proxy => "routes requests to them or replaces one that dies",

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use dubernetes_core::labels::{ADDRESS, RESTARTS};
 use dubernetes_core::runtime::ContainerState;
 use dubernetes_tests::checks::{SOON, ensure};
+use dubernetes_tests::http::{Request, once};
+use dubernetes_tests::load::print_line;
 use dubernetes_tests::program::docker;
 use dubernetes_tests::{Scenario, busybox, e2e, eventually, whoami};
 
@@ -114,6 +116,31 @@ fn replica_death_fails_no_get_request() {
         docker(&["kill", &victim]).await;
         let counts = s.count_answers("web.test", 60).await;
         assert!(counts.contains_key("web-2") && counts.contains_key("web-3"), "{counts:?}");
+    });
+}
+
+#[test]
+fn killed_only_replica_is_answered_for_until_its_successor_is_ready() {
+    e2e!().run(async |s| {
+        s.serve().await;
+        s.apply(&whoami("web", 1).host("web.test")).await;
+        let victim = s.running_pods("web").await["web-1"].clone();
+        docker(&["kill", &victim]).await;
+        let killed = Instant::now();
+        // The engine drops the address before it says so, and packets to it then vanish.
+        let requests = (0..60).map(|number| async move {
+            tokio::time::sleep(number * Duration::from_millis(50)).await;
+            let sent = Instant::now();
+            let answer = once(s.port, Request::get("web.test", "/")).await.unwrap();
+            (sent - killed, sent.elapsed(), answer)
+        });
+        let answers = futures_util::future::join_all(requests).await;
+        for (sent, took, answer) in &answers {
+            let is_ours = answer.text().contains("this app has no ready replica");
+            assert!(answer.status == 200 || is_ours, "{sent:?} after the kill: {answer:?}");
+            print_line(&format!("{sent:?} after the kill: {} after {took:?}", answer.status));
+        }
+        s.wait_for_replicas("web", 1, SOON).await;
     });
 }
 
