@@ -115,7 +115,8 @@ impl Client {
         let is_get = self.tally.sent.is_multiple_of(2) || self.kind == ClientKind::Idle;
         let method = if is_get { "GET" } else { "POST" };
         let start = self.start;
-        let failed = |is_cut, text| Failure { at: start.elapsed(), method, is_cut, text };
+        let began = start.elapsed();
+        let failed = |is_cut, text| Failure { began, ended: start.elapsed(), method, is_cut, text };
         let kept = self.take_kept();
         let how = if kept.is_some() { "kept" } else { "new" };
         let mut connection = match kept {

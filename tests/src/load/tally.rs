@@ -29,8 +29,10 @@ pub struct Tally {
 /// A failed request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Failure {
-    /// Time since the start of the load.
-    pub at: Duration,
+    /// When the request began, since the start of the load.
+    pub began: Duration,
+    /// When it failed, since the start of the load.
+    pub ended: Duration,
     /// `GET` or `POST`.
     pub method: &'static str,
     /// Whether the upstream or the connection broke after the whole request was sent.
@@ -88,10 +90,9 @@ impl Tally {
         self.assert_no_failures_except(at_least, &[]);
     }
 
-    /// Like [`Self::assert_no_failures`], except for POST requests cut off within one of the
-    /// periods
-    /// `kills`. A killed replica loses the requests that it was answering, and a POST must not be
-    /// repeated.
+    /// Like [`Self::assert_no_failures`], except for POST requests that were under way within one
+    /// of the periods `kills` and cut off. A killed replica loses the requests that it was
+    /// answering, and a POST must not be repeated.
     ///
     /// # Panics
     ///
@@ -104,10 +105,14 @@ impl Tally {
         assert!(*sent >= at_least, "only {sent} requests were sent, not {at_least}");
     }
 
-    /// Returns the number of POST requests cut off within one of the periods `kills`.
+    /// Returns the number of POST requests that were under way within one of the periods `kills`
+    /// and cut off. A lost machine closes no connection, so such a request may fail long after.
     pub fn cut_posts(&self, kills: &[(Duration, Duration)]) -> usize {
-        let during_kill = |at: Duration| kills.iter().any(|(from, to)| (*from..=*to).contains(&at));
-        let is_cut_post = |f: &&Failure| f.method == "POST" && f.is_cut && during_kill(f.at);
+        let was_under_way =
+            |f: &Failure, (from, to): (Duration, Duration)| f.began <= to && from <= f.ended;
+        let is_cut_post = |f: &&Failure| {
+            f.method == "POST" && f.is_cut && kills.iter().any(|kill| was_under_way(f, *kill))
+        };
         self.failures.iter().filter(is_cut_post).count()
     }
 
