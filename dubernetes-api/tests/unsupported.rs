@@ -5,7 +5,7 @@ mod api;
 
 use api::Api;
 use axum::http::StatusCode;
-use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{Artifact, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerRuntime, ImageId, RuntimeError, RuntimeInfo,
 };
@@ -27,7 +27,7 @@ impl ContainerRuntime for MinimalRuntime {
     async fn inspect(&self, _: &ContainerId) -> Result<Container, RuntimeError> {
         Err(UNUSED)
     }
-    async fn resolve(&self, _: &ImageRef, _: PullPolicy) -> Result<ImageId, RuntimeError> {
+    async fn resolve(&self, _: &Artifact, _: PullPolicy) -> Result<ImageId, RuntimeError> {
         Err(UNUSED)
     }
     async fn create(&self, _: &ContainerRequest) -> Result<ContainerId, RuntimeError> {

@@ -114,7 +114,7 @@ fn describe_desired(snapshot: &Snapshot) -> Vec<String> {
         let spec = &stored.spec;
         format!(
             "{}: revision {}, replicas {}, image {}",
-            spec.name, stored.revision, spec.replicas, spec.image
+            spec.name, stored.revision, spec.replicas, spec.artifact
         )
     });
     let deleted = snapshot.desired.tombstones.keys().map(|name| format!("{name}: deleted"));

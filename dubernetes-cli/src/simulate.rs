@@ -3,21 +3,22 @@
 
 pub(crate) mod chart;
 mod script;
-pub(crate) mod timeline;
+mod timeline;
 mod world;
+
+use dubernetes_web::simulation::Simulation;
 
 use crate::args::SimulateArgs;
 use crate::report::{CliError, Result};
 use crate::settings::Settings;
 use script::Script;
-use timeline::Timeline;
 
 /// Simulates the apps in the files, starting with an empty engine.
 ///
 /// # Errors
 ///
 /// A file cannot be read, or a step is invalid at its time.
-pub(crate) async fn simulate(args: &SimulateArgs, settings: &Settings) -> Result<Timeline> {
+pub(crate) async fn simulate(args: &SimulateArgs, settings: &Settings) -> Result<Simulation> {
     let script = Script::read(args)?;
     let instance = settings.instance.clone();
     // tokio can pause time only in a runtime with one thread, so the simulation gets its own.

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use dubernetes_core::app::env::parse_env_file;
-use dubernetes_core::app::{FilePath, ImageRef, MAX_CONTENT_BYTES, in_start_order};
+use dubernetes_core::app::{Artifact, FilePath, MAX_CONTENT_BYTES, in_start_order};
 use dubernetes_manifest::{Diagnostics, Located, Parsed, Source, Variables, parse_with_variables};
 
 use crate::args::{FileArgs, VariableArgs};
@@ -91,15 +91,15 @@ fn read_variables(args: &VariableArgs) -> Result<Option<Variables>> {
 /// Makes the path of the program absolute. It starts where the files of the app do.
 fn resolve_program(app: &mut Located) -> Result {
     let Located { spec, source, line, .. } = app;
-    let Some(program) = spec.image.program() else { return Ok(()) };
-    let found = find_program(program, start_folder(source)).and_then(|path| {
+    let Some(program) = spec.artifact.program() else { return Ok(()) };
+    let found = find_program(program.as_str(), start_folder(source)).and_then(|path| {
         let path = FilePath::parse(&path.to_string_lossy());
         path.map_err(|error| error.to_string())
     });
     let found = found.map_err(|reason| {
         CliError::new(format!("{source}:{line}: the program `{program}`: {reason}"))
     })?;
-    spec.image = ImageRef::of_program(&found);
+    spec.artifact = Artifact::Program(found);
     Ok(())
 }
 
@@ -287,11 +287,11 @@ mod tests {
             let path = folder.path().join("app.yaml");
             fs::write(&path, format!("name: a\nprogram: {program}\n")).unwrap();
             let mut apps = read_apps_in(&[path], &VariableArgs::default())?;
-            Ok::<_, CliError>(apps.remove(0).spec.image.to_string())
+            Ok::<_, CliError>(apps.remove(0).spec.artifact.to_string())
         };
-        let beside = format!("program={}/web", folder.path().display());
+        let beside = format!("{}/web", folder.path().display());
         assert_eq!(read("./web").unwrap(), beside);
-        assert_eq!(read("/srv/web").unwrap(), "program=/srv/web");
+        assert_eq!(read("/srv/web").unwrap(), "/srv/web");
         assert!(read("sh").unwrap().ends_with("/sh"), "a shell is in PATH");
         assert!(read("none-4711").unwrap_err().text().contains("is not in PATH"));
     }

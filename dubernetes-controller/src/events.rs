@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dubernetes_core::app::{AppName, RevisionId};
+use dubernetes_core::app::{AppName, Artifact, RevisionId};
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::format::span;
 use dubernetes_core::ingress::{Route, RouteTable, UrlPorts};
@@ -79,11 +79,9 @@ pub(crate) fn action_succeeded(planned: &Planned, now: Timestamp) -> Option<NewE
             format!("revision {}: {}", replica.labels.revision, planned.reason)
         }
         (_, Reason::NothingLeft) => "nothing of the app is left".to_owned(),
-        _ => match planned.action.image() {
-            Some(image) => match image.program() {
-                Some(program) => format!("program {program} exists"),
-                None => format!("image {image} is on the engine"),
-            },
+        _ => match planned.action.artifact() {
+            Some(Artifact::Image(image)) => format!("image {image} is on the engine"),
+            Some(Artifact::Program(program)) => format!("program {program} exists"),
             None => planned.reason.to_string(),
         },
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppName, ImageRef, InstanceName, RevisionId};
+use dubernetes_core::app::{AppName, Artifact, InstanceName, RevisionId};
 use dubernetes_core::call::FailureKind;
 use dubernetes_core::certificate::CertificateError;
 use dubernetes_core::error;
@@ -49,11 +49,11 @@ pub(crate) async fn execute(
             let networks = require(runtime.networks(), Capability::PlannedAddresses)?;
             networks.ensure(instance).await?;
         }
-        Action::EnsureImage { app, revision, image, policy } => {
-            let id = runtime.resolve(image, *policy).await?;
+        Action::EnsureImage { app, revision, artifact, policy } => {
+            let id = runtime.resolve(artifact, *policy).await?;
             let replace = planned.reason == Reason::ImageGone;
             if replace {
-                refuse_other_image(adapters, app, *revision, image, &id).await?;
+                refuse_other_image(adapters, app, *revision, artifact, &id).await?;
             }
             adapters.store.pin_image(app, *revision, &id, replace).await?;
             if !replace {
@@ -108,7 +108,7 @@ async fn refuse_other_image(
     adapters: &Adapters,
     app: &AppName,
     revision: RevisionId,
-    image: &ImageRef,
+    artifact: &Artifact,
     found: &ImageId,
 ) -> Result<(), ActionError> {
     let stored = adapters.store.get(app).await?;
@@ -124,7 +124,7 @@ async fn refuse_other_image(
             Err(ActionError {
                 kind: FailureKind::Permanent,
                 message: format!(
-                    "the original image ({pinned:.19}) is gone, and `{image}` is a different one \
+                    "the original image ({pinned:.19}) is gone, and `{artifact}` is a different one \
                      now"
                 ),
             })

@@ -19,7 +19,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const NOTHING: [String; 0] = [];
 
 async fn ready(orchestrator: &TestOrchestrator, spec: &AppSpec) {
-    orchestrator.runtime.add_image(spec.image.as_str(), Behaviour::default());
+    orchestrator.runtime.add_image(spec.artifact.as_str(), Behaviour::default());
     orchestrator.apply(spec).await.unwrap();
     orchestrator.until_ready(spec.name.as_str()).await;
 }

@@ -106,7 +106,7 @@ async fn failed_revision_rolls_back_within_deadline_and_keeps_old_replicas() {
         orchestrator.apply(&web(image)).await.unwrap();
         tokio::time::sleep(25 * SECOND).await;
         let app = stored(&orchestrator).await;
-        assert_eq!((app.revision, app.spec.image.as_str()), (RevisionId(3), "web:1"), "{image}");
+        assert_eq!((app.revision, app.spec.artifact.as_str()), (RevisionId(3), "web:1"), "{image}");
         let RevisionCause::RollBack { from: RevisionId(2), to: RevisionId(1), failure } =
             &app.rollout.cause
         else {
@@ -176,7 +176,7 @@ async fn failed_spec_needs_retry_flag() {
     let app = orchestrator.store.put(put).await.unwrap().app;
     assert_eq!(app.rollout.cause, RevisionCause::Retry { of: RevisionId(2) });
     orchestrator.until_ready("web").await;
-    assert_eq!(stored(&orchestrator).await.spec.image.as_str(), "bad:4");
+    assert_eq!(stored(&orchestrator).await.spec.artifact.as_str(), "bad:4");
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,7 +236,7 @@ async fn crash_loop_rolls_back_only_before_revision_is_stable() {
         // Later starts exit at once.
         orchestrator.runtime.add_image("web:2", Behaviour::exits(Duration::from_millis(200), 5));
         tokio::time::sleep(3 * MINUTE).await;
-        let image = stored(&orchestrator).await.spec.image.clone();
+        let image = stored(&orchestrator).await.spec.artifact.clone();
         assert_eq!(image.as_str() == "web:1", back, "after {lives}s: {:?}", status(&orchestrator));
     }
 }
@@ -257,7 +257,7 @@ async fn failed_rollback_keeps_retrying_without_new_revisions() {
     orchestrator.runtime.add_image("web:1", Behaviour::default());
     tokio::time::sleep(10 * MINUTE).await;
     orchestrator.until_ready("web").await;
-    assert_eq!(stored(&orchestrator).await.spec.image.as_str(), "web:1");
+    assert_eq!(stored(&orchestrator).await.spec.artifact.as_str(), "web:1");
     assert_eq!(outcomes(&orchestrator).await, ["stable", "failed", "stable"]);
 }
 
@@ -270,7 +270,7 @@ async fn undo_restores_last_complete_or_given_revision() {
     // The images of kept revisions are pinned, so nothing is pulled.
     orchestrator.runtime.take_journal();
     let undone = rollout_action(&orchestrator, RolloutAction::Undo { to: None }).await.unwrap();
-    assert_eq!((undone.revision, undone.spec.image.as_str()), (RevisionId(3), "web:1"));
+    assert_eq!((undone.revision, undone.spec.artifact.as_str()), (RevisionId(3), "web:1"));
     assert_eq!(undone.rollout.cause, RevisionCause::Undo { to: RevisionId(1) });
     orchestrator.until_ready("web").await;
     let pulls =
@@ -281,7 +281,7 @@ async fn undo_restores_last_complete_or_given_revision() {
     let undone = rollout_action(&orchestrator, RolloutAction::Undo { to: Some(RevisionId(2)) })
         .await
         .unwrap();
-    assert_eq!((undone.revision, undone.spec.image.as_str()), (RevisionId(4), "web:2"));
+    assert_eq!((undone.revision, undone.spec.artifact.as_str()), (RevisionId(4), "web:2"));
     orchestrator.until_ready("web").await;
     let refused =
         rollout_action(&orchestrator, RolloutAction::Undo { to: Some(RevisionId(99)) }).await;
@@ -413,7 +413,7 @@ async fn rollout_continues_after_crash_at_any_time() {
             orchestrator.until_ready("web").await;
             let expected = if image == "web:2" { "web:2" } else { "web:1" };
             let app = stored(&orchestrator).await;
-            assert_eq!(app.spec.image.as_str(), expected, "{image}, crash after {crash} ms");
+            assert_eq!(app.spec.artifact.as_str(), expected, "{image}, crash after {crash} ms");
             assert_eq!(
                 ids(&orchestrator).len(),
                 2,
@@ -457,7 +457,7 @@ async fn undo_skips_failed_revisions_unless_named() {
     let named = rollout_action(&orchestrator, RolloutAction::Undo { to: Some(RevisionId(2)) })
         .await
         .unwrap();
-    assert_eq!(named.spec.image.as_str(), "bad:4");
+    assert_eq!(named.spec.artifact.as_str(), "bad:4");
 }
 
 #[tokio::test(start_paused = true)]

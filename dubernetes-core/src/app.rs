@@ -7,6 +7,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod access;
+mod artifact;
 mod config_file;
 mod container;
 pub mod content;
@@ -32,6 +33,7 @@ mod valid_spec;
 mod volume;
 
 pub use access::{Access, HostName, RoutePath, RouteProtocol};
+pub use artifact::Artifact;
 pub use config_file::{ConfigFile, FileMode, FileOwner, FileTarget, MAX_FILES};
 pub use container::{
     ContainerOptions, Device, ExtraHost, KernelCapability, Tmpfs, Ulimit, UlimitName, User,
@@ -76,12 +78,8 @@ pub struct AppSpec {
     /// The app's name, unique in its instance.
     pub name: AppName,
     /// The image of every replica, or the program that it runs.
-    #[serde(
-        flatten,
-        serialize_with = "image_ref::write_key",
-        deserialize_with = "image_ref::read_key"
-    )]
-    pub image: ImageRef,
+    #[serde(flatten)]
+    pub artifact: Artifact,
     /// The number of replicas, 0 to [`MAX_REPLICAS`]. Default: 1.
     #[serde(default = "default_replicas")]
     pub replicas: u16,
@@ -154,9 +152,14 @@ impl AppSpec {
 
     /// Returns the smallest specification: one replica of `image`, without a route.
     pub fn new(name: AppName, image: ImageRef) -> Self {
+        Self::of_artifact(name, image.into())
+    }
+
+    /// Returns the smallest specification of an image or a program.
+    pub fn of_artifact(name: AppName, artifact: Artifact) -> Self {
         Self {
             name,
-            image,
+            artifact,
             replicas: default_replicas(),
             access: Vec::new(),
             port: None,

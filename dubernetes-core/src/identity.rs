@@ -75,7 +75,7 @@ pub fn shared_volume_name(instance: &InstanceName, volume: &str) -> String {
 /// `ports`, `rollout`, `after` and `stop.drain`, which change without replacing a replica.
 pub fn spec_hash(spec: &AppSpec) -> SmolStr {
     let mut frozen = spec.clone();
-    copy_mutable_fields(&mut frozen, &AppSpec::new(spec.name.clone(), spec.image.clone()));
+    copy_mutable_fields(&mut frozen, &AppSpec::of_artifact(spec.name.clone(), spec.artifact.clone()));
     // The usual port gives an app without `access` a name, and changes nothing in its containers.
     frozen.port = frozen.port.filter(|port| *port != AppSpec::USUAL_PORT);
     // All keys of the maps in a specification are text, so it always serializes.
@@ -215,7 +215,7 @@ mod tests {
     fn scaling_keeps_the_hash_and_a_new_image_changes_it() {
         let (mut scaled, mut updated) = (spec(), spec());
         scaled.replicas = 7;
-        updated.image = ImageRef::parse("web:2").unwrap();
+        updated.artifact = ImageRef::parse("web:2").unwrap().into();
         assert_eq!(spec_hash(&spec()), spec_hash(&scaled));
         assert_ne!(spec_hash(&spec()), spec_hash(&updated));
     }

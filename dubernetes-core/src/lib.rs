@@ -89,7 +89,7 @@ pub mod store;
 #[doc(no_inline)]
 pub use {bytes, futures_core, futures_io, ipnet, jiff, smol_str};
 
-pub use app::{AppName, AppSpec, ImageRef, InstanceName};
+pub use app::{AppName, AppSpec, Artifact, ImageRef, InstanceName};
 pub use async_trait::async_trait;
 pub use event::{Event, EventReason};
 pub use explain::{forecast, replay, why};

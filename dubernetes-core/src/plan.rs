@@ -125,9 +125,9 @@ impl Planned {
         if let Some(host) = self.action.certificate_host() {
             return host.to_string();
         }
-        match (&self.pod, self.action.image(), &self.app) {
+        match (&self.pod, self.action.artifact(), &self.app) {
             (Some(pod), _, _) => pod.to_string(),
-            (None, Some(image), _) => image.to_string(),
+            (None, Some(artifact), _) => artifact.to_string(),
             (None, None, Some(app)) => app.to_string(),
             (None, None, None) => self.action.instance_part(),
         }

@@ -34,7 +34,7 @@ use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use thiserror::Error;
 
-use crate::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
+use crate::app::{Artifact, Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use crate::call::FailureKind;
 use crate::error::SharedError;
 
@@ -81,12 +81,16 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// [`RuntimeError::NotFound`].
     async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError>;
 
-    /// Ensures that `image` can be run, pulling it as `policy` says, and returns its immutable
-    /// id. Idempotent. Fails with [`RuntimeError::Image`] if the image is not available, and with
-    /// [`RuntimeError::Unsupported`] for [a program](ImageRef::program) without
-    /// [`Capability::Programs`], or an image without [`Capability::ContainerImages`]. A pull
-    /// without any progress for 60 s times out.
-    async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError>;
+    /// Ensures that `artifact` can be run, pulling an image as `policy` says, and returns its
+    /// immutable id. Idempotent. Fails with [`RuntimeError::Image`] if it is not available, and
+    /// with [`RuntimeError::Unsupported`] for a program without [`Capability::Programs`], or an
+    /// image without [`Capability::ContainerImages`]. A pull without any progress for 60 s times
+    /// out.
+    async fn resolve(
+        &self,
+        artifact: &Artifact,
+        policy: PullPolicy,
+    ) -> Result<ImageId, RuntimeError>;
 
     /// Returns how far a pull of `image` by [`ContainerRuntime::resolve`] is, if one is in flight.
     /// Does not wait. By default it is not known.
@@ -320,10 +324,10 @@ pub enum RuntimeError {
         /// The name.
         name: String,
     },
-    /// The image is not available. Retry slowly; a person has to act.
+    /// The image or program is not available. Retry slowly; a person has to act.
     #[error("{}: {message}", problem.describe(image))]
     Image {
-        /// The image.
+        /// The image, or the path of the program.
         image: String,
         /// The class of the problem.
         problem: ImageProblem,
@@ -383,6 +387,8 @@ pub enum ImageProblem {
     Denied,
     /// Another problem, such as a registry that does not answer.
     Unavailable,
+    /// It is a program, and the host has no such file.
+    ProgramMissing,
 }
 
 impl ImageProblem {
@@ -391,6 +397,7 @@ impl ImageProblem {
             Self::Missing => format!("image `{image}` not found"),
             Self::Denied => format!("no rights to pull image `{image}`"),
             Self::Unavailable => format!("image `{image}` is not available"),
+            Self::ProgramMissing => format!("program `{image}` is not available"),
         }
     }
 }
@@ -399,7 +406,9 @@ impl RuntimeError {
     /// Classifies the error, for the back-off and the status.
     pub fn failure_kind(&self) -> FailureKind {
         match self {
-            Self::Image { problem: ImageProblem::Missing, .. } => FailureKind::ImageMissing,
+            Self::Image {
+                problem: ImageProblem::Missing | ImageProblem::ProgramMissing, ..
+            } => FailureKind::ImageMissing,
             Self::Image { problem: ImageProblem::Denied, .. } => FailureKind::ImageDenied,
             Self::Image { problem: ImageProblem::Unavailable, .. }
             | Self::Rejected { .. }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use dubernetes_core::app::{EnvName, RevisionId};
+use dubernetes_core::app::{EnvName, ImageRef, RevisionId};
 use dubernetes_core::reconcile;
 use dubernetes_core::replay::Decision;
 use dubernetes_core::store::{Outcome, Revision, RevisionCause, RevisionFailure, RevisionRollout};
@@ -75,7 +75,7 @@ fn masking_hides_values_and_keeps_the_plan() {
     );
     let name = app_name("web");
     let stored = decision.desired.apps.get_mut(&name).unwrap();
-    stored.spec.update(|spec| spec.image = "web:1".parse().unwrap());
+    stored.spec.update(|spec| spec.artifact = ImageRef::parse("web:1").unwrap().into());
     let mut specs = [stored.spec.clone(), stored.spec.clone()];
     for (spec, secret) in specs.iter_mut().zip(["hunter2", "hunter3"]) {
         let name = EnvName::parse("TOKEN").unwrap();

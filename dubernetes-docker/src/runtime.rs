@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{Artifact, Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, Files, ImageId,
     Images, Logs, Networks, OpenPorts, Owner, Process, PullProgress, RuntimeError, RuntimeEvent,
@@ -121,10 +121,14 @@ impl ContainerRuntime for DockerRuntime {
         inspect::inspect(&self.engine, id).await
     }
 
-    async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
-        if image.program().is_some() {
+    async fn resolve(
+        &self,
+        artifact: &Artifact,
+        policy: PullPolicy,
+    ) -> Result<ImageId, RuntimeError> {
+        let Some(image) = artifact.image() else {
             return Err(RuntimeError::Unsupported { what: Capability::Programs.as_str() });
-        }
+        };
         image::resolve(&self.engine, image, policy).await
     }
 

@@ -14,7 +14,7 @@ use super::raw_diagnostic::RawDiagnostic;
 use dubernetes_core::app::escape::quote;
 use dubernetes_core::app::rules;
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Cpu, Duration, FilePath, HostPattern, ImageRef, MAX_REPLICAS, Memory,
+    Access, AppName, AppSpec, Artifact, Cpu, Duration, FilePath, HostPattern, ImageRef, MAX_REPLICAS, Memory,
     PortMapping, PullPolicy, Resources, RoutePath, RouteProtocol, Signal, Stop, Volume,
 };
 
@@ -63,7 +63,7 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut Outline) -> Option<AppSpec>
     let name = checker.required(&fields, "name");
     let name = name.and_then(|field| checker.parse(&field, AppName::parse));
     outline.name.clone_from(&name);
-    let image = read_image(checker, &fields);
+    let artifact = read_artifact(checker, &fields);
     let replicas = checker.optional_number(&fields, "replicas", 0..=MAX_REPLICAS, |found| {
         rules::too_many_replicas(found)
     });
@@ -88,7 +88,7 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut Outline) -> Option<AppSpec>
     let after = read_after(checker, &fields, name.as_ref());
     outline.after.clone_from(&after);
     let options = container::read_options(checker, &fields);
-    let default = AppSpec::new(name?, image?);
+    let default = AppSpec::of_artifact(name?, artifact?);
     let spec = AppSpec {
         replicas: replicas.unwrap_or(default.replicas),
         access,
@@ -117,20 +117,16 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut Outline) -> Option<AppSpec>
 }
 
 /// Reads `image` or `program`, of which exactly one must exist.
-fn read_image<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Option<ImageRef> {
+fn read_artifact<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Option<Artifact> {
     if !fields.has("program") {
         let field = checker.required(fields, "image")?;
-        return checker.parse(&field, |text| match ImageRef::parse(text)? {
-            image if image.program().is_some() => Err("a program has the key `program`".into()),
-            image => Ok(image),
-        });
+        return checker.parse(&field, ImageRef::parse).map(Artifact::Image);
     }
     if let Some(image) = checker.optional(fields, "image") {
         let message = "`image` cannot be combined with `program`";
         checker.report_value(&image, message, "write one of `image` and `program`");
     }
-    let program = checker.parse_optional(fields, "program", FilePath::parse);
-    program.as_ref().map(ImageRef::of_program)
+    checker.parse_optional(fields, "program", FilePath::parse).map(Artifact::Program)
 }
 
 fn read_after<'n>(

@@ -83,7 +83,7 @@ pub fn export(specs: &[&AppSpec]) -> Exported {
 }
 
 fn export_app(spec: &AppSpec, names: &mut Names, notes: &mut Notes) -> Option<ExportedApp> {
-    if spec.image.program().is_some() {
+    if spec.artifact.program().is_some() {
         notes.add(
             "program",
             "the app is not exported: Kubernetes runs images, and this is a program",

@@ -253,7 +253,7 @@ pub fn parse_reading(sources: &[Source], read: &ReadFile<'_>) -> Result<Parsed, 
 /// let source = Source { name: "app.yaml".into(), text: "name: a\nimage: a:${TAG}\n".into() };
 /// let variables = Variables::from([("TAG".to_owned(), "1.5".to_owned())]);
 /// let parsed = parse_with_variables(&[source], &|_, _| Err("none".to_owned()), &variables)?;
-/// assert_eq!(parsed.apps[0].spec.image, "a:1.5");
+/// assert_eq!(parsed.apps[0].spec.artifact.as_str(), "a:1.5");
 /// # Ok::<(), dubernetes_manifest::Diagnostics>(())
 /// ```
 pub fn parse_with_variables(

@@ -44,8 +44,7 @@ fn suggest_image(text: &str) -> Option<ImageRef> {
         Some((path, tag)) if !tag.contains('/') => (path.to_lowercase(), format!(":{tag}")),
         _ => (trimmed.to_lowercase(), String::new()),
     };
-    let image = ImageRef::parse(&format!("{path}{tag}")).ok()?;
-    image.program().is_none().then_some(image)
+    ImageRef::parse(&format!("{path}{tag}")).ok()
 }
 
 fn suggest_route_path(text: &str) -> Option<RoutePath> {

@@ -1,6 +1,6 @@
 //! A [`ContainerRuntime`] without a container engine: each container is a process of this machine.
 //!
-//! An image is [a program](ImageRef::program). Each process has a group of its own, a free port of
+//! A replica runs [a program](Artifact::Program). Each process has a group of its own, a free port of
 //! 127.0.0.1 in its variable `PORT`, and a file for its output. It shares files, network and user
 //! with this program: every specification that needs isolation is refused.
 //!
@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
-use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{Duration, Artifact, InstanceName, PullPolicy, Signal};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
@@ -167,19 +167,17 @@ impl ContainerRuntime for ProcessRuntime {
         found.cloned().ok_or_else(|| not_found(id))
     }
 
-    async fn resolve(&self, image: &ImageRef, _: PullPolicy) -> Result<ImageId, RuntimeError> {
+    async fn resolve(&self, artifact: &Artifact, _: PullPolicy) -> Result<ImageId, RuntimeError> {
         let unsupported = Capability::ContainerImages.as_str();
-        let program = image.program().ok_or(RuntimeError::Unsupported { what: unsupported })?;
-        image_id(program)
+        let program = artifact.program().ok_or(RuntimeError::Unsupported { what: unsupported })?;
+        image_id(program.as_str())
     }
 
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
         request.check_for(&self.capabilities())?;
-        let reference = ImageRef::parse(&request.image).ok();
-        let named = reference.as_ref().and_then(ImageRef::program);
-        let program = named.unwrap_or_else(|| program_of(&request.image));
+        let program = program_of(&request.image);
         let image_id = image_id(program)?;
-        if named.is_none() && request.image != image_id.0 {
+        if ![program, &image_id.0].contains(&request.image.as_str()) {
             return Err(no_program(program, "the file was replaced".to_owned()));
         }
         let mut containers = self.containers();
@@ -364,13 +362,16 @@ fn image_id(program: &str) -> Result<ImageId, RuntimeError> {
     Ok(ImageId(format!("{:016x}-{:x}-{program}", changed.as_nanos(), file.len())))
 }
 
-/// Returns the path in the id of a program. Anything else is no path.
+/// Returns the path that is, or is in the id of, a program. Anything else is no path.
 fn program_of(image: &str) -> &str {
-    image.splitn(3, '-').nth(2).unwrap_or(image)
+    match image.starts_with('/') {
+        true => image,
+        false => image.splitn(3, '-').nth(2).unwrap_or(image),
+    }
 }
 
 fn no_program(program: &str, message: String) -> RuntimeError {
-    let (image, problem) = (program.to_owned(), ImageProblem::Missing);
+    let (image, problem) = (program.to_owned(), ImageProblem::ProgramMissing);
     RuntimeError::Image { image, problem, message }
 }
 

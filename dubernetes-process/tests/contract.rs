@@ -8,7 +8,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use dubernetes_core::app::{ImageRef, InstanceName};
+use dubernetes_core::app::{Artifact, FilePath, InstanceName};
 use dubernetes_testkit::contract::container_runtime::{Facts, RuntimeSubject};
 use dubernetes_testkit::contract::run_all;
 
@@ -19,7 +19,7 @@ async fn process_runtime_keeps_the_contract() {
         instance: InstanceName::parse("one").unwrap(),
         other_instance: InstanceName::parse("two").unwrap(),
         image: support::program(folder.path(), "sleeper", "exec sleep 86400"),
-        missing_image: ImageRef::parse("program=/nonexistent/program").unwrap(),
+        missing_image: Artifact::Program(FilePath::parse("/nonexistent/program").unwrap()),
         real_commands: true,
         folder: folder.path().join("files").to_str().unwrap().to_owned(),
         web_server: Some("busybox httpd -f -p 127.0.0.1:$PORT -h".to_owned()),

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use dubernetes_core::app::{ContainerOptions, ImageRef, InstanceName, PullPolicy, Secret, Signal};
+use dubernetes_core::app::{Artifact, ContainerOptions, ImageRef, InstanceName, PullPolicy, Secret, Signal};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exit, LogLine,
@@ -24,7 +24,7 @@ use support::{open, program};
 /// Maximum time until something happens, for busy machines.
 const LIMIT: Duration = Duration::from_secs(30);
 
-async fn create(runtime: &ProcessRuntime, image: &ImageRef) -> ContainerId {
+async fn create(runtime: &ProcessRuntime, image: &Artifact) -> ContainerId {
     let id = runtime.resolve(image, PullPolicy::Missing).await.unwrap();
     let owner = (labels::INSTANCE.to_owned(), InstanceName::default().to_string());
     let request = ContainerRequest {
@@ -37,7 +37,7 @@ async fn create(runtime: &ProcessRuntime, image: &ImageRef) -> ContainerId {
     runtime.create(&request).await.unwrap()
 }
 
-async fn start(runtime: &ProcessRuntime, image: &ImageRef) -> ContainerId {
+async fn start(runtime: &ProcessRuntime, image: &Artifact) -> ContainerId {
     let id = create(runtime, image).await;
     runtime.start(&id).await.unwrap();
     id
@@ -233,7 +233,7 @@ async fn changed_program_has_another_id_and_the_former_one_cannot_be_created() {
     assert_ne!(runtime.resolve(&image, PullPolicy::Missing).await.unwrap(), former);
     let created = runtime.create(&ContainerRequest::new("web-1", former.to_string())).await;
     assert!(matches!(created, Err(RuntimeError::Image { .. })), "{created:?}");
-    let container = ImageRef::parse("web:1").unwrap();
+    let container = ImageRef::parse("web:1").unwrap().into();
     let refused = runtime.resolve(&container, PullPolicy::Missing).await.unwrap_err();
     assert_eq!(refused.to_string(), "this runtime does not support container images");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
+use dubernetes_core::app::{Artifact, InstanceName, PullPolicy};
 use dubernetes_core::error::{SharedError, chain};
 use dubernetes_core::labels::INSTANCE;
 use dubernetes_core::runtime::{
@@ -56,10 +56,10 @@ impl SwarmRuntime {
     /// Returns the id of an image that a node has.
     pub(crate) async fn find_image(
         &self,
-        image: &ImageRef,
+        artifact: &Artifact,
     ) -> Result<Option<ImageId>, RuntimeError> {
         for engine in self.engines().await? {
-            if let Ok(id) = engine.resolve(image, PullPolicy::Never).await {
+            if let Ok(id) = engine.resolve(artifact, PullPolicy::Never).await {
                 return Ok(Some(id));
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
-use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{Artifact, Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::error::chain;
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, Files, ImageId,
@@ -189,14 +189,18 @@ impl ContainerRuntime for SwarmRuntime {
         self.engine_of(id).await?.inspect(id).await
     }
 
-    async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
+    async fn resolve(
+        &self,
+        artifact: &Artifact,
+        policy: PullPolicy,
+    ) -> Result<ImageId, RuntimeError> {
         let found = match policy {
             PullPolicy::Always => None,
-            PullPolicy::Missing | PullPolicy::Never => self.find_image(image).await?,
+            PullPolicy::Missing | PullPolicy::Never => self.find_image(artifact).await?,
         };
         let id = match found {
             Some(id) => id,
-            None => self.manager.resolve(image, policy).await?,
+            None => self.manager.resolve(artifact, policy).await?,
         };
         self.spread_image(&id).await?;
         Ok(id)

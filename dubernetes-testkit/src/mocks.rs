@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dubernetes_core::app::{
-    AppName, AppSpec, Duration, HostName, ImageRef, InstanceName, PullPolicy, RevisionId, Secret,
+    AppName, AppSpec, Duration, HostName, Artifact, InstanceName, PullPolicy, RevisionId, Secret,
     SecretName, Signal,
 };
 use dubernetes_core::certificate::{Authority, StoredCertificate};
@@ -40,7 +40,7 @@ mock! {
         pub async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError>;
         pub async fn resolve(
             &self,
-            image: &ImageRef,
+            artifact: &Artifact,
             policy: PullPolicy,
         ) -> Result<ImageId, RuntimeError>;
         pub async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError>;
@@ -110,8 +110,12 @@ impl ContainerRuntime for MockContainerRuntime {
         self.inspect(id).await
     }
 
-    async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
-        self.resolve(image, policy).await
+    async fn resolve(
+        &self,
+        artifact: &Artifact,
+        policy: PullPolicy,
+    ) -> Result<ImageId, RuntimeError> {
+        self.resolve(artifact, policy).await
     }
 
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {

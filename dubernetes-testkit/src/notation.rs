@@ -35,9 +35,9 @@
 //!                               image-missing image-denied port-taken
 //! ```
 //!
-//! - App: the image is `NAME:REVISION`, also of older revisions; without `host`, the app is not
-//!   routed; `host=*` stands for the hosts that no route has. The n-th `path`, `tls` and port
-//!   `to` belong to the n-th `host`. Keys: `gen image replicas host path to tls port publish volume
+//! - App: the image is `NAME:REVISION`, also of older revisions, or `program=/PATH` takes its
+//!   place; without `host`, the app is not routed; `host=*` stands for the hosts that no route has. The n-th `path`, `tls` and port
+//!   `to` belong to the n-th `host`. Keys: `gen image program replicas host path to tls port publish volume
 //!   memory grace signal pull deleted-through http drain pre-deploy after`; of the rollout: `surge
 //!   unavailable min-ready deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`,
 //!   `start-first`, `pause-on-failure`, `paused`, `pre-deployed`.

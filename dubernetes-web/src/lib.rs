@@ -122,13 +122,14 @@ async fn listen(port: u16) -> io::Result<Vec<TcpListener>> {
 
 /// Returns the router of all pages.
 pub fn router(site: Site) -> Router {
+    let hub = Arc::new(live::Hub::new(site.client.clone()));
     Router::new()
         .route("/", get(pages::overview))
         .route("/login", get(guard::log_in))
         .route("/routes", get(pages::routes))
         .route("/events", get(pages::events))
         .route("/loop", get(pages::control_loop))
-        .route("/live", get(live::live))
+        .route("/live", get(move |query| live::live(Arc::clone(&hub), query)))
         .route(
             guard::SIMULATE,
             get(pages::simulate_form).post(pages::simulate).layer(DefaultBodyLimit::max(MAX_FILE)),

@@ -71,12 +71,23 @@ pub struct Availability {
     pub ready: Vec<(f64, u32)>,
 }
 
+impl Availability {
+    /// Returns the fewest ready replicas from `start` up to `end`, or at `start` if both are equal,
+    /// in seconds.
+    pub fn fewest_between(&self, start: f64, end: f64) -> Option<u32> {
+        let before = self.ready.iter().rev().find(|(time, _)| *time <= start);
+        let within = self.ready.iter().filter(|(time, _)| *time > start && *time < end);
+        before.into_iter().chain(within).map(|(_, ready)| *ready).min()
+    }
+}
+
 /// Everything that a simulation printed.
 #[derive(Debug)]
-pub(crate) struct Simulation {
+pub struct Simulation {
     /// Events and injections, in order.
-    pub(crate) lines: Vec<SimulationLine>,
-    pub(crate) summary: Summary,
+    pub lines: Vec<SimulationLine>,
+    /// What it shows as a whole.
+    pub summary: Summary,
 }
 
 /// Simulates the apps in the text of a file, with options such as `--kill=web-1@30s`.

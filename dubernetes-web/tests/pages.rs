@@ -164,7 +164,7 @@ async fn restart_and_rollback_show_their_plans() {
     let done = pages.confirm("/apps/web/rollback", &back).await;
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
     let app = pages.client.get_app("web").await.unwrap();
-    assert_eq!((app.spec.image.as_str(), app.status.revision.0), ("web:1", 4));
+    assert_eq!((app.spec.artifact.as_str(), app.status.revision.0), ("web:1", 4));
     let unknown = pages.get("/apps/web/rollback?to=99").await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{}", unknown.text);
 }

@@ -44,7 +44,7 @@ fn manifests_are_valid_together() {
     assert_eq!(parsed.notes, Vec::<String>::new());
     assert_eq!(parsed.apps.len(), 8);
     for app in &parsed.apps {
-        assert_eq!(app.spec.image.as_str(), IMAGE, "{}", app.spec.name);
+        assert_eq!(app.spec.artifact.as_str(), IMAGE, "{}", app.spec.name);
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn check(state: &ApiState, applied: Applied) -> Result<Applied,
                 Ok(true) => format!(
                     "`{}` names another image by now than the one that runs; `dubernetes rollout \
                      restart {}` replaces the replicas",
-                    stored.spec.image, stored.spec.name
+                    stored.spec.artifact, stored.spec.name
                 ),
             }
         }
@@ -49,7 +49,7 @@ async fn is_moved(
         Outcome::Progressing | Outcome::Failed(_) | Outcome::Superseded => false,
     };
     let Some(runs) = stored.image_id.as_ref().filter(|_| is_rolled_out) else { return Ok(false) };
-    match state.runtime.resolve(&stored.spec.image, policy).await {
+    match state.runtime.resolve(&stored.spec.artifact, policy).await {
         Ok(found) => Ok(found != *runs),
         Err(error) => Err(chain(&error)),
     }
@@ -60,6 +60,6 @@ async fn restart(state: &ApiState, stored: &StoredApp) -> Result<Applied, ApiErr
     let put = state.controller.update_rollout(name, RolloutAction::Restart).await?;
     apps::record_request(state, name, None, "newer image with the same tag").await;
     let app = view::app(&state.info, &state.controller.snapshot(), &put.app);
-    let note = format!("`{}` names a newer image", stored.spec.image);
+    let note = format!("`{}` names a newer image", stored.spec.artifact);
     Ok(Applied { change: put.change, app, note: Some(note) })
 }

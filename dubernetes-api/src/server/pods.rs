@@ -169,7 +169,7 @@ impl Specs {
 
     /// Returns the image in the pod's spec, or else the id of the image that it runs.
     fn image(&self, snapshot: &Snapshot, pod: &PodStatus) -> Option<String> {
-        self.for_pod(pod).map(|spec| spec.image.to_string()).or_else(|| {
+        self.for_pod(pod).map(|spec| spec.artifact.to_string()).or_else(|| {
             let id = pod.container_id.as_ref()?;
             let seen = snapshot.observed.replicas.iter().find(|replica| replica.id == *id)?;
             Some(seen.image_id.to_string())

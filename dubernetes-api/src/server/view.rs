@@ -118,7 +118,7 @@ pub(super) fn revision(app: &AppName, desired: RevisionId, kept: store::Revision
         app: app.clone(),
         revision: kept.revision,
         created_at: kept.created_at,
-        image: kept.spec.image.to_string(),
+        image: kept.spec.artifact.to_string(),
         digest: kept.image_id,
         current: kept.revision == desired,
         cause: match cause {

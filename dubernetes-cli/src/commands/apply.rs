@@ -2,7 +2,7 @@
 
 mod prune;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use dubernetes_api::wire::{AppPlan, Applied, Change};
 use dubernetes_core::app::AppSpec;
@@ -53,9 +53,8 @@ pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Result {
 async fn push_images(specs: &[AppSpec], settings: &Settings, target: &Target) -> Result {
     let local = wiring::local_runtime(&ingress_args(settings)?)?;
     let sender = Sender::new(local, &target.client).await?;
-    let images: BTreeMap<_, _> =
-        specs.iter().map(|spec| (spec.image.to_string(), &spec.image)).collect();
-    for image in images.into_values() {
+    let images: BTreeSet<_> = specs.iter().filter_map(|spec| spec.artifact.image()).collect();
+    for image in images {
         if !sender.send(image).await? {
             report::note(&format!("{image}: not on this machine, so not sent"));
         }

@@ -80,7 +80,7 @@ fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> St
         lines.add("Rollout", text);
     }
     let image_id = app.image_id.as_ref().map(|id| format!(" ({})", short_id(&id.0)));
-    lines.add("Image", format!("{}{}", spec.image, image_id.unwrap_or_default()));
+    lines.add("Image", format!("{}{}", spec.artifact, image_id.unwrap_or_default()));
     lines.add("Created", format!("{} ago", age(app.created_at, now)));
     lines
         .add("Changed", format!("{} ago, generation {}", age(app.updated_at, now), app.generation));

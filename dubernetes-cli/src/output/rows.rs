@@ -54,7 +54,7 @@ impl Row for App {
             Cell::new(reason(status, now)),
         ];
         if wide {
-            cells.insert(7, Cell::new(self.spec.image.as_str()));
+            cells.insert(7, Cell::new(self.spec.artifact.as_str()));
         }
         cells
     }

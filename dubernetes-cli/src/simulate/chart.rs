@@ -1,8 +1,9 @@
 //! Availability chart: ready replicas over time, one row per app.
 
-use dubernetes_core::app::AppName;
+use std::time::Duration;
 
-use super::timeline::{Availability, Timeline};
+use dubernetes_web::simulation::{Availability, Summary};
+
 use crate::output;
 
 /// Columns of a chart without a terminal.
@@ -50,40 +51,42 @@ impl Glyphs {
 }
 
 /// Returns the chart, and one line of totals per app.
-pub(crate) fn chart(timeline: &Timeline, glyphs: Glyphs, width: Option<usize>) -> String {
-    let names = timeline.apps.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+pub(crate) fn chart(summary: &Summary, glyphs: Glyphs, width: Option<usize>) -> String {
+    let names = summary.apps.iter().map(|app| app.app.as_str().len()).max().unwrap_or(0);
     let room = width.map_or(DEFAULT_COLUMNS, |width| width.saturating_sub(names + 2));
     let columns = room.clamp(MIN_COLUMNS, MAX_COLUMNS);
-    let end = output::span(timeline.took);
-    let slot = timeline.took / u32::try_from(columns).unwrap_or(1);
-    let mut out = format!("ready replicas from 0.0s to {end}, {}ms per column\n", slot.as_millis());
-    for (name, app) in &timeline.apps {
-        let row: String = (0..u32::try_from(columns).unwrap_or(0))
-            .map(|column| {
-                let fewest = app.fewest_between(slot * column, slot * (column + 1));
-                glyphs.glyph(fewest, app.desired)
-            })
-            .collect();
-        out.push_str(&format!("{:<names$}  {}\n", name.as_str(), row.trim_end()));
+    let columns = u32::try_from(columns).unwrap_or(1);
+    let end = output::span(Duration::from_secs_f64(summary.seconds));
+    let slot = summary.seconds / f64::from(columns);
+    let mut out = format!("ready replicas from 0.0s to {end}, {:.0}ms per column\n", slot * 1e3);
+    for app in &summary.apps {
+        let fewest = |column| {
+            let start = f64::from(column);
+            app.fewest_between(slot * start, slot * (start + 1.0))
+        };
+        let row: String =
+            (0..columns).map(|column| glyphs.glyph(fewest(column), app.desired)).collect();
+        out.push_str(&format!("{:<names$}  {}\n", app.app.as_str(), row.trim_end()));
     }
-    for (name, app) in &timeline.apps {
-        out.push_str(&totals(name, app));
+    for app in &summary.apps {
+        out.push_str(&totals(app));
     }
     out
 }
 
-fn totals(name: &AppName, app: &Availability) -> String {
+fn totals(app: &Availability) -> String {
     let fewest = match app.fewest {
         Some(fewest) => format!("fewest ready {fewest} of {} once complete", app.desired),
         None => format!("never complete, {} desired", app.desired),
     };
-    let downtime = output::span(app.downtime);
-    format!("{name}: {fewest}; downtime {downtime}; restarts {}\n", app.restarts())
+    let downtime = output::span(Duration::from_secs_f64(app.downtime));
+    format!("{}: {fewest}; downtime {downtime}; restarts {}\n", app.app, app.restarts)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use dubernetes_core::app::AppName;
+    use jiff::Timestamp;
 
     use super::*;
 
@@ -97,14 +100,17 @@ mod tests {
 
     #[test]
     fn column_shows_fewest_ready_replicas() {
-        let mut timeline = Timeline { took: Duration::from_secs(60), ..Timeline::default() };
-        let ready = vec![(Duration::ZERO, 0), (Duration::from_secs(10), 2)];
-        let dip = [(Duration::from_millis(30_100), 1), (Duration::from_millis(30_200), 2)];
-        let ready = ready.into_iter().chain(dip).collect();
-        let app = timeline.apps.entry(AppName::parse("web").unwrap()).or_default();
-        app.ready = ready;
-        app.desired = 2;
-        let text = chart(&timeline, Glyphs::Ascii, None);
+        let app = Availability {
+            app: AppName::parse("web").unwrap(),
+            desired: 2,
+            fewest: Some(1),
+            downtime: 0.0,
+            restarts: 0,
+            ready: vec![(0.0, 0), (10.0, 2), (30.1, 1), (30.2, 2)],
+        };
+        let start = Timestamp::UNIX_EPOCH;
+        let summary = Summary { start, seconds: 60.0, converged: true, apps: vec![app] };
+        let text = chart(&summary, Glyphs::Ascii, None);
         let row = format!("web  {}{}1{}\n", "0".repeat(10), "2".repeat(20), "2".repeat(29));
         assert!(text.contains(&row), "{text}");
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppName, AppSpec, ImageRef, PodName};
+use dubernetes_core::app::{AppName, AppSpec, Artifact, PodName};
 use dubernetes_core::ingress::PortSupport;
 use dubernetes_testkit::Behaviour;
 
@@ -23,8 +23,8 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub(super) struct Script {
     /// Steps, sorted by time.
     pub(super) steps: Vec<TimedStep>,
-    /// Available images.
-    pub(super) images: Vec<ImageRef>,
+    /// Available images and programs.
+    pub(super) artifacts: Vec<Artifact>,
     /// Behaviour of containers.
     pub(super) behaviour: Behaviour,
     /// Behaviour of the containers of some apps.
@@ -109,7 +109,7 @@ impl Script {
         let last = steps.last().map_or(Duration::ZERO, |timed| timed.time);
         let ready_after = Some(args.slow_start.to_std());
         Ok(Self {
-            images: used_images(&steps),
+            artifacts: used_artifacts(&steps),
             steps,
             behaviour: Behaviour { ready_after, ..Behaviour::default() },
             apps: app_behaviours(args),
@@ -124,7 +124,7 @@ fn read_specs(paths: &[PathBuf], variables: &VariableArgs) -> Result<Vec<AppSpec
     Ok(read_apps_in(paths, variables)?.into_iter().map(|located| located.spec).collect())
 }
 
-fn used_images(steps: &[TimedStep]) -> Vec<ImageRef> {
+fn used_artifacts(steps: &[TimedStep]) -> Vec<Artifact> {
     let specs = steps.iter().flat_map(|timed| match &timed.step {
         ScriptStep::Apply(specs) => specs.as_slice(),
         ScriptStep::Scale(..)
@@ -136,7 +136,7 @@ fn used_images(steps: &[TimedStep]) -> Vec<ImageRef> {
         | ScriptStep::EngineUnreachable
         | ScriptStep::EngineReachable => &[],
     });
-    specs.map(|spec| spec.image.clone()).collect()
+    specs.map(|spec| spec.artifact.clone()).collect()
 }
 
 fn port_support(args: &SimulateArgs) -> PortSupport {

@@ -13,13 +13,13 @@ use dubernetes_core::plan::RouteStep;
 use dubernetes_core::runtime::{Container, ContainerId, ContainerState};
 use dubernetes_core::store::{EventQuery, PutApp, SetSecret, Store as _, StoreError};
 use dubernetes_testkit::{FakeIngress, FakeIssuer, FakeRuntime, MemoryStore, TokioClock};
+use dubernetes_web::simulation::{Injection, Simulation, SimulationLine};
 use futures_util::StreamExt as _;
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::script::{SIGKILL_CODE, Script, ScriptStep, TimedStep};
-use super::timeline::{Entry, Timeline};
+use super::timeline::Recorder;
 use crate::output;
 use crate::report::{CliError, Result};
 
@@ -27,25 +27,24 @@ use crate::report::{CliError, Result};
 const CONVERGED_FOR: Duration = Duration::from_secs(5);
 
 /// Runs the script.
-pub(super) async fn run(script: Script, instance: InstanceName) -> Result<Timeline> {
-    let mut simulation = Simulation::new(&script, instance);
-    let mut snapshots = simulation.controller.snapshots();
-    let mut changes = simulation.store.changes();
+pub(super) async fn run(script: Script, instance: InstanceName) -> Result<Simulation> {
+    let mut world = World::new(&script, instance);
+    let mut snapshots = world.controller.snapshots();
+    let mut changes = world.store.changes();
     let mut steps = script.steps.iter().peekable();
     let mut converged_since = None;
     loop {
-        let now = simulation.start.elapsed();
+        let now = world.start.elapsed();
         while let Some(timed) = steps.next_if(|timed| timed.time <= now) {
-            simulation.execute(timed).await?;
+            world.execute(timed).await?;
         }
-        simulation.record(now).await?;
-        let snapshot = simulation.controller.snapshot();
+        world.record(now).await?;
+        let snapshot = world.controller.snapshot();
         let done = script.until_converged && steps.peek().is_none() && is_steady(&snapshot);
         converged_since = if done { converged_since.or(Some(now)) } else { None };
         let end = converged_since.map_or(script.limit, |since| since + CONVERGED_FOR);
         let end = end.min(script.limit);
         if now >= end {
-            simulation.timeline.converged = is_steady(&snapshot);
             break;
         }
         let next = steps.peek().map_or(end, |timed| timed.time.min(end));
@@ -54,12 +53,12 @@ pub(super) async fn run(script: Script, instance: InstanceName) -> Result<Timeli
             biased;
             _ = snapshots.changed() => {}
             _ = changes.next() => {}
-            () = tokio::time::sleep_until(simulation.start + next) => {}
+            () = tokio::time::sleep_until(world.start + next) => {}
         }
     }
-    simulation.stop.cancel();
-    simulation.timeline.end(simulation.start.elapsed());
-    Ok(simulation.timeline)
+    let converged = is_steady(&world.controller.snapshot());
+    world.stop.cancel();
+    Ok(world.recorder.end(world.start.elapsed(), converged))
 }
 
 fn is_steady(snapshot: &Snapshot) -> bool {
@@ -73,7 +72,7 @@ fn is_steady(snapshot: &Snapshot) -> bool {
 }
 
 #[derive(Debug)]
-struct Simulation {
+struct World {
     runtime: FakeRuntime,
     store: Arc<MemoryStore>,
     clock: TokioClock,
@@ -84,16 +83,16 @@ struct Simulation {
     last_event: u64,
     /// Containers that refuse connections for some time, by pod.
     unready: BTreeMap<PodName, ContainerId>,
-    timeline: Timeline,
+    recorder: Recorder,
 }
 
-impl Simulation {
+impl World {
     fn new(script: &Script, instance: InstanceName) -> Self {
         let start = Instant::now();
         let clock = TokioClock::new();
         let runtime = FakeRuntime::new(clock);
-        for image in &script.images {
-            runtime.add_image(image.as_str(), script.behaviour.clone());
+        for artifact in &script.artifacts {
+            runtime.add_artifact(artifact.clone(), script.behaviour.clone());
         }
         for (app, behaviour) in &script.apps {
             runtime.set_behaviour(app, behaviour.clone());
@@ -124,7 +123,7 @@ impl Simulation {
             start,
             last_event: 0,
             unready: BTreeMap::new(),
-            timeline: Timeline { start: clock.now(), ..Timeline::default() },
+            recorder: Recorder::new(clock.now()),
         }
     }
 
@@ -132,15 +131,13 @@ impl Simulation {
     async fn record(&mut self, now: Duration) -> Result {
         let query = EventQuery { after: self.last_event, limit: u32::MAX, ..EventQuery::default() };
         let events = self.store.events(&query).await.map_err(|error| store_error(&error))?;
-        let start = self.clock.now().saturating_sub(now).unwrap_or(Timestamp::UNIX_EPOCH);
         for event in events {
             self.last_event = event.id;
-            let time = Duration::try_from(event.time.duration_since(start)).unwrap_or_default();
-            self.timeline.entries.push((time, Entry::Event(Box::new(event))));
+            self.recorder.push(SimulationLine::Added(Box::new(event)));
         }
         let snapshot = self.controller.snapshot();
         if snapshot.passes > 0 {
-            self.timeline.record(now, &snapshot);
+            self.recorder.record(now, &snapshot);
         }
         Ok(())
     }
@@ -238,8 +235,8 @@ impl Simulation {
         self.push(time, "images", "missing", "new images are unavailable".to_owned());
         let stored = self.store.list().await.map_err(|error| store_error(&error))?;
         let used = stored.apps.into_values().filter(|app| app.image_id.is_some());
-        let used: Vec<_> = used.map(|app| app.spec.image.clone()).collect();
-        self.runtime.retain_images(|image| used.contains(image));
+        let used: Vec<_> = used.map(|app| app.spec.artifact.clone()).collect();
+        self.runtime.retain_artifacts(|artifact| used.contains(artifact));
         Ok(())
     }
 
@@ -265,8 +262,10 @@ impl Simulation {
     }
 
     fn push(&mut self, time: Duration, object: &str, word: &'static str, text: String) {
-        let entry = Entry::Injected { object: object.to_owned(), word, text };
-        self.timeline.entries.push((time, entry));
+        let object = object.to_owned();
+        let time = self.recorder.at(time);
+        let injection = Injection { time, object, action: word.to_owned(), message: text };
+        self.recorder.push(SimulationLine::Injected(injection));
     }
 }
 

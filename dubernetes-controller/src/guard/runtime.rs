@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dubernetes_core::app::{AppName, Duration as Span, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{AppName, Artifact, Duration as Span, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest,
     ExecSession, FileEntry, Files, ImageId, ImageLayers, Images, LogLine, LogOptions, Logs,
@@ -38,8 +38,12 @@ impl ContainerRuntime for GuardedRuntime {
         self.1.guard("inspect a container", READ, self.0.inspect(id)).await
     }
 
-    async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
-        self.1.guard("resolve an image", PULL, self.0.resolve(image, policy)).await
+    async fn resolve(
+        &self,
+        artifact: &Artifact,
+        policy: PullPolicy,
+    ) -> Result<ImageId, RuntimeError> {
+        self.1.guard("resolve an image", PULL, self.0.resolve(artifact, policy)).await
     }
 
     fn pull_progress(&self, image: &ImageRef) -> Option<PullProgress> {

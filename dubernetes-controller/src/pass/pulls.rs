@@ -19,7 +19,7 @@ impl Pass {
     pub(super) fn pulls(&self, desired: &DesiredState) -> BTreeMap<AppName, PullProgress> {
         let progress = self.cache.in_flight.keys().filter_map(|key| {
             let OperationKey::Image { app, .. } = key else { return None };
-            let image = &desired.apps.get(app)?.spec.image;
+            let image = desired.apps.get(app)?.spec.artifact.image()?;
             let PullProgress { done, total } = self.runtime.pull_progress(image)?;
             let tenth = (total / 10).max(1);
             Some((app.clone(), PullProgress { done: done / tenth * tenth, total }))

@@ -81,7 +81,7 @@ impl State {
                 app.generation,
                 app.revision,
                 app.spec.replicas,
-                app.spec.image,
+                app.spec.artifact,
                 app.image_id,
                 app.paused,
                 app.evicted
@@ -90,7 +90,7 @@ impl State {
                 self.add(format!(
                     "revision {} of {name}: {} ({:?}), {}",
                     kept.revision,
-                    kept.spec.image,
+                    kept.spec.artifact,
                     kept.image_id,
                     kept.rollout.outcome.as_str()
                 ));

@@ -37,7 +37,7 @@ async fn downtime_of_orchestrator_does_not_count_towards_deadline() {
         orchestrator.until_ready("web").await;
         let app = stored(&orchestrator).await;
         assert_eq!(
-            (app.revision, app.spec.image.as_str()),
+            (app.revision, app.spec.artifact.as_str()),
             (RevisionId(2), "web:2"),
             "crash after {crash} ms"
         );
@@ -59,7 +59,7 @@ async fn suspension_of_orchestrator_does_not_count_towards_deadline() {
         orchestrator.until_ready("web").await;
         let app = stored(&orchestrator).await;
         assert_eq!(
-            (app.revision, app.spec.image.as_str()),
+            (app.revision, app.spec.artifact.as_str()),
             (RevisionId(2), "web:2"),
             "after {moment} ms"
         );

@@ -53,7 +53,7 @@ async fn failed_pre_deploy_hook_replaces_nothing() {
         let failed = kept(&orchestrator, 2).await.rollout.outcome;
         let reason = &failed.failure().unwrap().reason;
         assert!(reason.starts_with(why), "{reason}");
-        assert_eq!(stored(&orchestrator).await.spec.image.as_str(), "web:1");
+        assert_eq!(stored(&orchestrator).await.spec.artifact.as_str(), "web:1");
     }
 }
 

@@ -82,6 +82,7 @@ impl Serialize for HashedSpec {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ImageRef;
     use super::*;
 
     #[test]
@@ -89,7 +90,7 @@ mod tests {
         let spec = AppSpec::new("web".parse().unwrap(), "web:1".parse().unwrap());
         let before = HashedSpec::from(spec.clone());
         let mut after = before.clone();
-        after.update(|spec| spec.image = "web:2".parse().unwrap());
+        after.update(|spec| spec.artifact = ImageRef::parse("web:2").unwrap().into());
         assert_eq!((before.hash(), after.hash()), (&spec_hash(&spec), &spec_hash(&after)));
         assert_ne!(before.hash(), after.hash());
         assert_eq!(before, spec);

@@ -1,51 +1,15 @@
-//! References of images, and of programs in their place. This is the only code that takes one
-//! apart.
+//! References of images. This is the only code that takes one apart.
 
-use std::path::Path;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::FilePath;
 use super::escape::{quote, quote_char};
 use super::text::{ParseError, checked_text};
 
 checked_text!(
-    /// What replicas run: an image, as `[host[:port]/]path[:tag][@sha256:digest]` of at most 255
-    /// characters, or a program of the host, as [`ImageRef::of_program`] writes it.
+    /// An image, as `[host[:port]/]path[:tag][@sha256:digest]` of at most 255 characters.
     ImageRef,
     check_image
 );
 
-/// Distinguishes a program from an image. No image has this character.
-const PROGRAM: &str = "program=";
-
 impl ImageRef {
-    /// Returns a program of the host in the place of an image. Written `program=` and its path.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use dubernetes_core::app::{FilePath, ImageRef};
-    ///
-    /// let web = ImageRef::of_program(&FilePath::parse("/srv/web")?);
-    /// assert_eq!(web, "program=/srv/web");
-    /// assert_eq!(web.program(), Some("/srv/web"));
-    /// # Ok::<(), dubernetes_core::app::ParseError>(())
-    /// ```
-    pub fn of_program(path: &FilePath) -> Self {
-        Self(format!("{PROGRAM}{path}").into())
-    }
-
-    /// Returns the path of the program, or its name without a folder; `None` for an image.
-    pub fn program(&self) -> Option<&str> {
-        self.as_str().strip_prefix(PROGRAM)
-    }
-
-    /// Returns the program, if its path does not start at the root.
-    pub(super) fn relative_program(&self) -> Option<&str> {
-        self.program().filter(|path| !Path::new(path).is_absolute())
-    }
-
     /// Returns the host and port of the registry, if the reference names one.
     pub fn registry(&self) -> Option<&str> {
         split(self.as_str()).registry
@@ -69,31 +33,6 @@ impl ImageRef {
             Parts { .. } => self.to_string(),
         }
     }
-}
-
-/// The key of a specification that names an image or a program.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Key {
-    Image(ImageRef),
-    Program(FilePath),
-}
-
-/// Writes `image` or `program` into a specification.
-pub(super) fn write_key<S: Serializer>(image: &ImageRef, to: S) -> Result<S::Ok, S::Error> {
-    let key = match image.program().map(FilePath::parse) {
-        Some(path) => Key::Program(path.map_err(serde::ser::Error::custom)?),
-        None => Key::Image(image.clone()),
-    };
-    key.serialize(to)
-}
-
-/// Reads `image` or `program` of a specification.
-pub(super) fn read_key<'de, D: Deserializer<'de>>(from: D) -> Result<ImageRef, D::Error> {
-    Ok(match Key::deserialize(from)? {
-        Key::Image(image) => image,
-        Key::Program(path) => ImageRef::of_program(&path),
-    })
 }
 
 struct Parts<'a> {
@@ -122,9 +61,6 @@ fn split(text: &str) -> Parts<'_> {
 }
 
 fn check_image(text: &str) -> Result<String, ParseError> {
-    if let Some(path) = text.strip_prefix(PROGRAM) {
-        return FilePath::parse(path).map(|_| text.to_owned());
-    }
     if text.is_empty() {
         return Err("an image reference cannot be empty".into());
     }
@@ -236,26 +172,6 @@ fn check_image_segment(segment: &str) -> Result<(), ParseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn specification_names_an_image_or_a_program() {
-        use super::super::AppSpec;
-        for json in [
-            r#"{"name":"web","image":"web:1","replicas":1}"#,
-            r#"{"name":"web","program":"/srv/web","replicas":1}"#,
-        ] {
-            let spec: AppSpec = serde_json::from_str(json).unwrap();
-            assert_eq!(serde_json::to_string(&spec).unwrap(), json);
-            assert_eq!(ImageRef::parse(spec.image.as_str()).as_ref(), Ok(&spec.image));
-        }
-        for json in [
-            r#"{"name":"web"}"#,
-            r#"{"name":"web","image":"web:1","program":"/srv/web"}"#,
-            r#"{"name":"web","program":"~/web"}"#,
-        ] {
-            assert!(serde_json::from_str::<AppSpec>(json).is_err(), "{json}");
-        }
-    }
 
     #[test]
     fn reference_without_tag_gets_latest() {

@@ -14,7 +14,7 @@ impl AppSpec {
         let default = ContainerOptions::default();
         let options = &self.options;
         let option = |key, is_set| (key, Capability::ContainerOptions, is_set);
-        let runs_program = self.image.program().is_some();
+        let runs_program = self.artifact.program().is_some();
         let needs = [
             ("image", Capability::ContainerImages, !runs_program),
             ("program", Capability::Programs, runs_program),
@@ -86,7 +86,7 @@ fn hint(key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Health, Memory, Volume};
+    use super::super::{Artifact, Health, Memory, Volume};
     use super::*;
 
     #[test]
@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn image_and_program_need_a_runtime_for_them() {
         let image = AppSpec::new("web".parse().unwrap(), "web:1".parse().unwrap());
-        let program = AppSpec::new("web".parse().unwrap(), "program=/srv/web".parse().unwrap());
+        let artifact = Artifact::Program("/srv/web".parse().unwrap());
+        let program = AppSpec::of_artifact("web".parse().unwrap(), artifact);
         let pulled = AppSpec { pull: PullPolicy::Always, ..program.clone() };
         let text = |spec: &AppSpec, lacks| {
             spec.check_for(&BTreeSet::from([lacks])).map_err(|error| error.to_string())

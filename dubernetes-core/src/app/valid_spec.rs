@@ -122,10 +122,10 @@ impl AppSpec {
             message: format!("{} was not read", reference.source.describe()),
             hint: Some("`dubernetes_manifest::parse_reading` reads the files".to_owned()),
         }));
-        let program = self.image.relative_program();
+        let program = self.artifact.relative_program();
         problems.extend(program.map(|path| Problem {
             path: "program".to_owned(),
-            message: format!("the path of the program {} is relative", quote(path)),
+            message: format!("the path of the program {} is relative", quote(path.as_str())),
             hint: Some("`apply` resolves it; elsewhere write an absolute path".to_owned()),
         }));
         let volumes = self.volumes.iter().enumerate().filter(|(_, volume)| volume.is_relative());

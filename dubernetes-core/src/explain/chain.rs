@@ -72,11 +72,10 @@ fn desired(target: &Target<'_>) -> Statement {
     let revision = target.pod.map_or(stored.revision, |pod| pod.revision);
     let mut kept = target.input.desired.revisions.get(target.app).into_iter().flatten();
     let kept = kept.find(|kept| kept.revision == revision);
-    let image = kept.map_or(&stored.spec.image, |kept| &kept.spec.image);
-    let image = image.program().unwrap_or(image.as_str());
+    let artifact = kept.map_or(&stored.spec.artifact, |kept| &kept.spec.artifact);
     let text = match target.pod {
-        Some(_) => format!("a replica of {image}"),
-        None => format!("{} of {image}", replicas(u32::from(stored.spec.replicas))),
+        Some(_) => format!("a replica of {artifact}"),
+        None => format!("{} of {artifact}", replicas(u32::from(stored.spec.replicas))),
     };
     let ago = ago(target, stored.updated_at);
     Statement::new(text, format!("revision {revision}, applied {ago}")).at(stored.updated_at)

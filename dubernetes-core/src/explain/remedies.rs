@@ -1,5 +1,6 @@
 //! What a person can do about a cause.
 
+use crate::app::Artifact;
 use crate::call::{CallFailure, FailureKind};
 use crate::format::SIGKILL_EXIT;
 use crate::plan::{Cause, Remedy};
@@ -69,11 +70,16 @@ fn of_failed_content(target: &Target<'_>) -> Vec<String> {
 fn of_failed_call(target: &Target<'_>, failure: Option<&CallFailure>) -> Vec<String> {
     let Some(failure) = failure else { return Vec::new() };
     let stored = target.stored();
-    let image = stored.map(|stored| stored.spec.image.to_string()).unwrap_or_default();
-    let registry = stored.and_then(|stored| stored.spec.image.registry());
+    let artifact = stored.map(|stored| &stored.spec.artifact);
+    let registry = artifact.and_then(|artifact| artifact.image()?.registry());
+    let runs_program = artifact.is_some_and(|artifact| artifact.program().is_some());
+    let name = artifact.map(Artifact::as_str).unwrap_or_default();
     let help = match failure.kind {
+        FailureKind::ImageMissing | FailureKind::ImageGone if runs_program => {
+            "correct `program`, or put an executable file in its place".to_owned()
+        }
         FailureKind::ImageMissing => {
-            format!("correct `image`, build `{image}` on this engine, or push it to its registry")
+            format!("correct `image`, build `{name}` on this engine, or push it to its registry")
         }
         FailureKind::ImageDenied => format!(
             "run `docker login{}` as the user of the orchestrator, or correct `image`",
@@ -86,7 +92,7 @@ fn of_failed_call(target: &Target<'_>, failure: Option<&CallFailure>) -> Vec<Str
             if stored.is_some_and(|stored| stored.image_id.is_none()) =>
         {
             format!(
-                "correct `image`, or build `{image}` on this engine; its registry is unreachable"
+                "correct `image`, or build `{name}` on this engine; its registry is unreachable"
             )
         }
         FailureKind::ImageGone | FailureKind::Permanent | FailureKind::Transient => {

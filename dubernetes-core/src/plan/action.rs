@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::app::{AppName, Duration, HostName, ImageRef, PullPolicy, RevisionId, Signal};
+use crate::app::{AppName, Artifact, Duration, HostName, PullPolicy, RevisionId, Signal};
 use crate::call::{InFlight, OperationKey};
 use crate::certificate::Authority;
 use crate::event::EventReason;
@@ -22,8 +22,9 @@ pub enum Action {
         app: AppName,
         /// The revision.
         revision: RevisionId,
-        /// The image.
-        image: ImageRef,
+        /// The image, or a program, which has to exist.
+        #[serde(flatten)]
+        artifact: Artifact,
         /// When to pull.
         policy: PullPolicy,
     },
@@ -160,7 +161,10 @@ impl Action {
     const fn row(&self) -> ActionRow {
         match self {
             Self::EnsureNetwork => ActionRow::new("network", EventReason::NetworkFailed),
-            Self::EnsureImage { .. } => {
+            Self::EnsureImage { artifact: Artifact::Program(_), .. } => {
+                ActionRow::new("find", EventReason::PullFailed).succeeded(EventReason::Resolved)
+            }
+            Self::EnsureImage { artifact: Artifact::Image(_), .. } => {
                 ActionRow::new("pull", EventReason::PullFailed).succeeded(EventReason::Resolved)
             }
             Self::Create(_) | Self::CreatePreDeploy(_) | Self::CreateOneOff(_) => {
@@ -306,8 +310,8 @@ impl Action {
         }
     }
 
-    /// Returns the image that is pulled.
-    pub fn image(&self) -> Option<&ImageRef> {
-        if let Self::EnsureImage { image, .. } = self { Some(image) } else { None }
+    /// Returns the image that is pulled, or the program that is looked for.
+    pub fn artifact(&self) -> Option<&Artifact> {
+        if let Self::EnsureImage { artifact, .. } = self { Some(artifact) } else { None }
     }
 }

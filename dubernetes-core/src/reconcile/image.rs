@@ -36,14 +36,17 @@ pub(super) fn plan(
     capacity: Capacity,
 ) -> Option<Step> {
     let reason = reason(context, app, replicas, capacity)?;
-    if let Some(progress) = context.observed.pulls.get(app.name()) {
-        let wait = Wait::Pull { image: app.stored.spec.image.clone(), progress: *progress };
+    let artifact = &app.stored.spec.artifact;
+    if let (Some(image), Some(progress)) =
+        (artifact.image(), context.observed.pulls.get(app.name()))
+    {
+        let wait = Wait::Pull { image: image.clone(), progress: *progress };
         return Some(Step::wait(app.name(), None, wait, None));
     }
     let action = Action::EnsureImage {
         app: app.name().clone(),
         revision: app.stored.revision,
-        image: app.stored.spec.image.clone(),
+        artifact: artifact.clone(),
         policy: app.stored.spec.pull,
     };
     let planned = Planned::for_revision(app.name(), app.stored.revision, action, reason);

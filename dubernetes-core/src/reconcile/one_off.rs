@@ -86,7 +86,7 @@ fn resolve(context: &Context<'_>, plan: &Plan, stored: &StoredApp) -> Step {
     let action = Action::EnsureImage {
         app: app.clone(),
         revision: stored.revision,
-        image: stored.spec.image.clone(),
+        artifact: stored.spec.artifact.clone(),
         policy: stored.spec.pull,
     };
     let key = action.key();

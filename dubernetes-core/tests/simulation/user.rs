@@ -104,7 +104,7 @@ impl World {
             return;
         }
         let name = spec.name.clone();
-        let secret = format!("hunter of {}", spec.image);
+        let secret = format!("hunter of {}", spec.artifact);
         spec.env.insert(EnvName::parse("TOKEN").unwrap(), secret.into());
         let newest_seen = self.newest_seen(&name);
         let revisions = self.desired.revisions.get(&name).cloned().unwrap_or_default();

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use crate::choices::{CallFault, Choices, Fault};
 use crate::limits;
-use dubernetes_core::app::{AppName, Generation, ImageRef, RevisionId, Stop};
+use dubernetes_core::app::{AppName, Artifact, Generation, RevisionId, Stop};
 use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
 use dubernetes_core::ingress::ObservedIngress;
 use dubernetes_core::plan::{Action, Phase, Plan, PreDeployPlan, ReplicaPlan, RouteStep, Wait};
@@ -202,8 +202,8 @@ impl World {
             Action::EnsureNetwork => {
                 self.observed.network = Some(network());
             }
-            Action::EnsureImage { app, revision, image, .. } => {
-                let id = image_id(image);
+            Action::EnsureImage { app, revision, artifact, .. } => {
+                let id = image_id(artifact);
                 if let Some(stored) = self.desired.apps.get_mut(app)
                     && stored.revision == *revision
                 {
@@ -484,8 +484,8 @@ fn not_ready() -> Readiness {
     Readiness::NotReady { reason: "connection refused".into() }
 }
 
-fn image_id(image: &ImageRef) -> ImageId {
-    ImageId(format!("sha256:{image}"))
+fn image_id(artifact: &Artifact) -> ImageId {
+    ImageId(format!("sha256:{artifact}"))
 }
 
 fn pin(kept: &mut [Revision], revision: RevisionId, id: &ImageId) {

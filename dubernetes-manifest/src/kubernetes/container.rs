@@ -36,7 +36,7 @@ pub(super) fn with_image(name: &str, spec: &AppSpec) -> Object {
     };
     Object::new()
         .with("name", name)
-        .with("image", spec.image.as_str())
+        .with("image", spec.artifact.as_str())
         .with("imagePullPolicy", pull)
 }
 

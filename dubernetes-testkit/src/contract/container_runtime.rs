@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use dubernetes_core::app::{ImageRef, InstanceName};
+use dubernetes_core::app::{Artifact, InstanceName};
 use dubernetes_core::runtime::{Capability, ContainerRuntime};
 
 use self::harness::ContractHarness;
@@ -54,9 +54,9 @@ pub struct Facts {
     /// An image that is on the engine. With [`Facts::real_commands`] the image has `sh`, `cat`,
     /// `head`, `id`, `ls`, `mkdir`, `printf`, `sleep`, `stty` and `uname`; otherwise its containers
     /// run until a signal stops them.
-    pub image: ImageRef,
+    pub image: Artifact,
     /// An image that neither the engine nor a registry has.
-    pub missing_image: ImageRef,
+    pub missing_image: Artifact,
     /// Whether containers run real processes. If `false`, the checks that need a process are
     /// skipped.
     pub real_commands: bool,

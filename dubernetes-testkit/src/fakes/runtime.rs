@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast;
 
 use super::faults::{Fault, Faults};
-use dubernetes_core::app::{AppName, ImageRef, InstanceName};
+use dubernetes_core::app::{AppName, Artifact, ImageRef, InstanceName};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerState, LogLine, Network, Owner, RuntimeEvent,
@@ -100,9 +100,9 @@ pub struct FakeRuntime {
 #[derive(Debug, Default)]
 struct World {
     commands: BTreeMap<String, Behaviour>,
-    images: BTreeMap<ImageRef, Behaviour>,
+    images: BTreeMap<Artifact, Behaviour>,
     /// Tags that were moved to another image.
-    tags: BTreeMap<ImageRef, ImageRef>,
+    tags: BTreeMap<Artifact, Artifact>,
     apps: BTreeMap<String, Behaviour>,
     networks: BTreeMap<InstanceName, Network>,
     containers: BTreeMap<ContainerId, FakeContainer>,
@@ -154,7 +154,12 @@ impl FakeRuntime {
     ///
     /// If `image` is not an image reference.
     pub fn add_image(&self, image: &str, behaviour: Behaviour) {
-        self.world().images.insert(reference(image), behaviour);
+        self.add_artifact(reference(image), behaviour);
+    }
+
+    /// Adds an image or a program, or changes the behaviour of its later containers.
+    pub fn add_artifact(&self, artifact: Artifact, behaviour: Behaviour) {
+        self.world().images.insert(artifact, behaviour);
     }
 
     /// Sets the behaviour of later containers with this command, for any image.
@@ -185,9 +190,9 @@ impl FakeRuntime {
         self.world().images.remove(&reference(image));
     }
 
-    /// Removes all other images.
-    pub fn retain_images(&self, keep: impl Fn(&ImageRef) -> bool) {
-        self.world().images.retain(|image, _| keep(image));
+    /// Removes all other images and programs.
+    pub fn retain_artifacts(&self, keep: impl Fn(&Artifact) -> bool) {
+        self.world().images.retain(|artifact, _| keep(artifact));
     }
 
     /// Returns every container, ordered by name.
@@ -342,9 +347,9 @@ impl FakeRuntime {
     }
 }
 
-fn reference(image: &str) -> ImageRef {
+fn reference(image: &str) -> Artifact {
     match ImageRef::parse(image) {
-        Ok(image) => image,
+        Ok(image) => image.into(),
         Err(rule) => panic!("`{image}` is not an image reference: {rule}"),
     }
 }

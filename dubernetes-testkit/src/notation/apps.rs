@@ -1,7 +1,7 @@
 //! Apps, their revisions and tombstones.
 
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Check, CountOrPercent, Generation, Health, HostPattern, ImageRef,
+    Access, AppName, AppSpec, Artifact, Check, CountOrPercent, Generation, Health, HostPattern, ImageRef,
     OnFailure, Order, PreDeploy, PullPolicy, RevisionId, Rollout, Signal, Stop, Tls, Volume,
 };
 use dubernetes_core::runtime::{ContainerId, ImageId};
@@ -175,7 +175,10 @@ fn set_fields(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
         spec.pre_deploy = Some(PreDeploy { command: vec![command], timeout });
     }
     if let Some(image) = line.take_value("image")? {
-        spec.image = image;
+        spec.artifact = Artifact::Image(image);
+    }
+    if let Some(program) = line.take_value("program")? {
+        spec.artifact = Artifact::Program(program);
     }
     if let Some(replicas) = line.take_value("replicas")? {
         spec.replicas = replicas;
@@ -249,5 +252,5 @@ fn image(name: &AppName, revision: RevisionId) -> Result<ImageRef, String> {
 }
 
 pub(super) fn image_id(spec: &AppSpec) -> ImageId {
-    ImageId(format!("id-of-{}", spec.image))
+    ImageId(format!("id-of-{}", spec.artifact))
 }

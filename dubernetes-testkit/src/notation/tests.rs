@@ -13,7 +13,7 @@ fn omitted_fields_have_ordinary_values() {
         parse("network\napp web rev=2 host=web.local\nweb-1..2 ready routed\nweb-3 rev=1 exited")
             .unwrap();
     let stored = &given.desired.apps[&app_name("web")];
-    assert_eq!((stored.spec.image.as_str(), stored.spec.replicas), ("web:2", 1));
+    assert_eq!((stored.spec.artifact.as_str(), stored.spec.replicas), ("web:2", 1));
     assert!(stored.image_id.is_some());
     let hash = identity::spec_hash(&stored.spec);
     let [first, second, third] = &given.observed.replicas[..] else { panic!("{given:#?}") };
@@ -23,7 +23,7 @@ fn omitted_fields_have_ordinary_values() {
     assert!(matches!(third.state, ContainerState::Exited(Exit { code: 1, .. })));
     assert_ne!(third.labels.spec_hash, hash);
     let kept = &given.desired.revisions[&app_name("web")];
-    assert_eq!((kept.len(), kept[0].spec.image.as_str()), (1, "web:1"));
+    assert_eq!((kept.len(), kept[0].spec.artifact.as_str()), (1, "web:1"));
     assert_eq!(identity::spec_hash(&kept[0].spec), third.labels.spec_hash);
     let table = given.observed.ingress.table().unwrap();
     assert!(table.holds(first.endpoint.unwrap()) && table.holds(second.endpoint.unwrap()));

@@ -227,7 +227,7 @@ impl ContainerRuntime for LocalRuntime {
         self.with(id, |entry| entry.container.clone())
     }
 
-    async fn resolve(&self, image: &ImageRef, _: PullPolicy) -> Result<ImageId, RuntimeError> {
+    async fn resolve(&self, image: &Artifact, _: PullPolicy) -> Result<ImageId, RuntimeError> {
         let is_known = image.as_str() == IMAGE;
         is_known.then(|| ImageId(IMAGE_ID.to_owned())).ok_or_else(|| no_image(image.as_str()))
     }

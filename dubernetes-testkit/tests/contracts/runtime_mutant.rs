@@ -238,9 +238,13 @@ impl ContainerRuntime for Mutant {
         self.inner.inspect(id).await.map(|container| self.shown(container))
     }
 
-    async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
-        match (self.defect, self.inner.resolve(image, policy).await) {
-            (Defect::ImageIdIsName, Ok(_)) => Ok(ImageId(image.to_string())),
+    async fn resolve(
+        &self,
+        artifact: &Artifact,
+        policy: PullPolicy,
+    ) -> Result<ImageId, RuntimeError> {
+        match (self.defect, self.inner.resolve(artifact, policy).await) {
+            (Defect::ImageIdIsName, Ok(_)) => Ok(ImageId(artifact.to_string())),
             (Defect::ImageIdChanges, Ok(id)) => Ok(ImageId(format!("{}{}", id.0, self.count()))),
             (Defect::MissingImageIsFound, Err(_)) => Ok(ImageId("sha256:none".to_owned())),
             (_, resolved) => resolved,

@@ -151,11 +151,8 @@ pub(crate) fn app_page(program: &str, data: &AppData, can_change: bool, now: Tim
 
 /// Returns what runs, in one line.
 fn summary(app: &App, now: Timestamp) -> String {
-    let image = &app.spec.image;
-    let what = match image.program() {
-        Some(program) => format!("program {}", text(program)),
-        None => format!("image {}", text(image.as_str())),
-    };
+    let artifact = &app.spec.artifact;
+    let what = format!("{} {}", artifact.key(), text(artifact.as_str()));
     let revision = app.status.revision;
     format!("{}, revision {revision}, {what}, {} old", ready(&app.status), age(app.created_at, now))
 }
@@ -278,7 +275,7 @@ fn revision_row(revision: &Revision, now: Timestamp) -> RevisionRow {
         number: revision.revision.to_string(),
         is_current: revision.current,
         cause: text(&revision.cause),
-        image: text(revision.spec.image.program().unwrap_or(&revision.image)),
+        image: text(&revision.image),
         outcome: State::new(revision.outcome.as_str(), outcome_tone(revision.outcome)),
         reason: reason.unwrap_or_default(),
         age: age(revision.created_at, now),

@@ -100,14 +100,10 @@ fn route_text(route: &Route) -> String {
 
 fn desired(app: &App) -> Vec<(&'static str, String)> {
     let spec = &app.spec;
-    let (key, value) = match spec.image.program() {
-        Some(program) => ("program", program),
-        None => ("image", spec.image.as_str()),
-    };
     let mut facts = vec![
         ("replicas", spec.replicas.to_string()),
         ("revision", app.status.revision.to_string()),
-        (key, text(value)),
+        (spec.artifact.key(), text(spec.artifact.as_str())),
     ];
     let hosts: Vec<_> = spec.routes().iter().map(|(host, _)| host.to_string()).collect();
     if !hosts.is_empty() {

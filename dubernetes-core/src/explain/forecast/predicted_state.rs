@@ -98,9 +98,9 @@ impl<'a> PredictedState<'a> {
                     ipnet::Ipv4Net::new(Ipv4Addr::new(10, 0, 0, 0), 22).unwrap_or_default();
                 self.observed.network = Some(Network { id: "predicted".to_owned(), subnet });
             }
-            Action::EnsureImage { app, image, .. } => {
+            Action::EnsureImage { app, artifact, .. } => {
                 if let Some(stored) = self.desired.apps.get_mut(app) {
-                    stored.image_id = Some(ImageId(format!("predicted:{image}")));
+                    stored.image_id = Some(ImageId(format!("predicted:{artifact}")));
                 }
             }
             Action::Create(replica) => self.create(replica),

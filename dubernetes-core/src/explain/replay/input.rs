@@ -283,8 +283,13 @@ fn wanted_one_off(one_off: &OneOff) -> String {
 fn app(stored: &StoredApp) -> String {
     let spec = &stored.spec;
     let mut line = format!(
-        "app {} rev={} gen={} image={} replicas={}",
-        spec.name, stored.revision, stored.generation, spec.image, spec.replicas
+        "app {} rev={} gen={} {}={} replicas={}",
+        spec.name,
+        stored.revision,
+        stored.generation,
+        spec.artifact.key(),
+        spec.artifact,
+        spec.replicas
     );
     let is_one = spec.routes().len() == 1;
     for access in &spec.access {

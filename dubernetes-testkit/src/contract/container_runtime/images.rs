@@ -13,19 +13,23 @@ fn images<'a>(harness: &ContractHarness<'a>) -> &'a dyn Images {
     must("get the part for images", require(harness.runtime.images(), Capability::Images))
 }
 
+fn reference(artifact: &Artifact) -> &ImageRef {
+    must("name an image", artifact.image().ok_or("it is a program"))
+}
+
 pub(super) async fn saved_image_can_be_loaded(harness: &ContractHarness<'_>) {
     let images = images(harness);
-    let image = &harness.facts.image;
-    let before = must("find an image", harness.runtime.resolve(image, PullPolicy::Never).await);
-    let archive = must("save an image", images.save(image).await);
+    let artifact = &harness.facts.image;
+    let before = must("find an image", harness.runtime.resolve(artifact, PullPolicy::Never).await);
+    let archive = must("save an image", images.save(reference(artifact)).await);
     must("load a saved image", images.load(archive).await);
-    let after = must("find an image", harness.runtime.resolve(image, PullPolicy::Never).await);
+    let after = must("find an image", harness.runtime.resolve(artifact, PullPolicy::Never).await);
     assert_eq!(before, after, "a loaded image is the one that was saved");
     let layers = must("list the layers of images", images.layers().await);
     let found = layers.iter().find(|found| found.id == after);
     let is_listed = found.is_some_and(|found| !found.layers.is_empty());
     assert!(layers.is_empty() || is_listed, "an image is listed with its layers; seen: {layers:?}");
-    let missing = images.save(&harness.facts.missing_image).await.map(drop);
+    let missing = images.save(reference(&harness.facts.missing_image)).await.map(drop);
     must_fail("saving a missing image is `not found`", missing, is_not_found);
 }
 

@@ -134,7 +134,7 @@ pub(super) async fn failed_revision_rolls_back(store: &Arc<dyn Store>) {
         (two.generation.next(), RevisionId(3)),
         "a new revision is made"
     );
-    assert_eq!(app.spec.image.as_str(), "web:1", "the content is that of revision 1");
+    assert_eq!(app.spec.artifact.as_str(), "web:1", "the content is that of revision 1");
     assert_eq!(app.image_id, Some(image_id("a")), "the image is that of revision 1");
     assert_eq!(
         app.content_hash(),
@@ -191,7 +191,7 @@ pub(super) async fn undo_restores_last_complete_revision(store: &Arc<dyn Store>)
     put(store, scaled).await;
     let undone = update_rollout(store, RolloutAction::Undo { to: None }).await;
     assert_eq!(undone.change, Change::Configured);
-    assert_eq!((undone.app.revision, undone.app.spec.image.as_str()), (RevisionId(4), "web:2"));
+    assert_eq!((undone.app.revision, undone.app.spec.artifact.as_str()), (RevisionId(4), "web:2"));
     assert_eq!(undone.app.spec.replicas, 4, "`replicas` is not part of a revision");
     assert_eq!(undone.app.rollout.cause, RevisionCause::Undo { to: RevisionId(2) });
     let first = update_rollout(store, RolloutAction::Undo { to: Some(RevisionId(1)) }).await.app;
@@ -225,7 +225,7 @@ pub(super) async fn undo_keeps_the_start_order(store: &Arc<dyn Store>) {
     put(store, with_image("web", 2)).await;
     put(store, after("db", "web")).await;
     let undone = update_rollout(store, RolloutAction::Undo { to: Some(RevisionId(1)) }).await.app;
-    assert_eq!(undone.spec.image, spec("web").image, "the content is that of revision 1");
+    assert_eq!(undone.spec.artifact, spec("web").artifact, "the content is that of revision 1");
     assert!(undone.spec.after.is_empty(), "`after` is not part of a revision");
     put(store, with_image("web", 4)).await;
     record(store, 4, failed(Some(RevisionId(1)))).await;
@@ -256,7 +256,7 @@ pub(super) async fn restart_is_a_revision_with_same_content(store: &Arc<dyn Stor
     for revision in [3, 4] {
         let restarted = update_rollout(store, RolloutAction::Restart).await.app;
         assert_eq!(restarted.revision, RevisionId(revision), "a new revision is made");
-        assert_eq!(restarted.spec.image.as_str(), "web:2", "the content is the same");
+        assert_eq!(restarted.spec.artifact.as_str(), "web:2", "the content is the same");
         assert_eq!(restarted.image_id, None, "the image is resolved again");
         assert_eq!(restarted.rollout.cause, RevisionCause::Restart);
         assert!(!hashes.contains(&restarted.content_hash()), "every replica is replaced");
@@ -299,7 +299,7 @@ pub(super) async fn history_is_limited_and_keeps_fallback(store: &Arc<dyn Store>
     assert_eq!(there, [1, 4, 5, 6].map(RevisionId), "the newest three and the fallback are kept");
     record(store, 6, failed(Some(RevisionId(1)))).await;
     let app = get(store, "web").await;
-    assert_eq!((app.revision, app.spec.image.as_str()), (RevisionId(7), "web:1"));
+    assert_eq!((app.revision, app.spec.artifact.as_str()), (RevisionId(7), "web:1"));
     let there: Vec<_> = revisions(store, "web").await.iter().map(|kept| kept.revision).collect();
     assert_eq!(there, [1, 5, 6, 7].map(RevisionId));
 }

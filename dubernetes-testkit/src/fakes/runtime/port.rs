@@ -13,7 +13,7 @@ use tokio_util::compat::{TokioAsyncReadCompatExt as _, TokioAsyncWriteCompatExt 
 
 use jiff::SignedDuration;
 
-use dubernetes_core::app::{AppName, Duration, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{AppName, Duration, Artifact, InstanceName, PullPolicy, Signal};
 use dubernetes_core::clock::Clock as _;
 use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
 use dubernetes_core::error::SharedError;
@@ -64,17 +64,17 @@ impl ContainerRuntime for FakeRuntime {
 
     async fn resolve(
         &self,
-        image: &ImageRef,
+        artifact: &Artifact,
         _policy: PullPolicy,
     ) -> Result<ImageId, RuntimeError> {
         self.enter(Operation::Resolve, None).await?;
         let world = self.world();
-        let target = world.tags.get(image).unwrap_or(image);
+        let target = world.tags.get(artifact).unwrap_or(artifact);
         if world.images.contains_key(target) {
             return Ok(image_id(target));
         }
         Err(RuntimeError::Image {
-            image: image.to_string(),
+            image: artifact.to_string(),
             problem: ImageProblem::Missing,
             message: "not on this engine, and no registry has it".to_owned(),
         })
@@ -480,6 +480,6 @@ impl FakeRuntime {
     }
 }
 
-fn image_id(image: &ImageRef) -> ImageId {
-    ImageId(format!("sha256:{image}"))
+fn image_id(artifact: &Artifact) -> ImageId {
+    ImageId(format!("sha256:{artifact}"))
 }
