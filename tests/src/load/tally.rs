@@ -42,7 +42,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Whether the request was under way within one of the periods, each from its start to its end.
+    /// Whether the request was in progress within one of the periods, each from its start to its end.
     pub fn is_within(&self, periods: &[(Duration, Duration)]) -> bool {
         periods.iter().any(|(from, to)| self.began <= *to && *from <= self.ended)
     }
@@ -97,7 +97,7 @@ impl Tally {
         self.assert_no_failures_except(at_least, &[]);
     }
 
-    /// Like [`Self::assert_no_failures`], except for POST requests that were under way within one
+    /// Like [`Self::assert_no_failures`], except for POST requests that were in progress within one
     /// of the periods `kills` and cut off. A killed replica loses the requests that it was
     /// answering, and a POST must not be repeated.
     ///
@@ -112,7 +112,7 @@ impl Tally {
         assert!(*sent >= at_least, "only {sent} requests were sent, not {at_least}");
     }
 
-    /// Returns the number of POST requests that were under way within one of the periods `kills`
+    /// Returns the number of POST requests that were in progress within one of the periods `kills`
     /// and cut off. A lost machine closes no connection, so such a request may fail long after.
     pub fn cut_posts(&self, kills: &[(Duration, Duration)]) -> usize {
         let is_cut_post = |f: &&Failure| f.method == "POST" && f.is_cut && f.is_within(kills);
