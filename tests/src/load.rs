@@ -90,7 +90,7 @@ impl Load {
         }
     }
 
-    /// Returns the time since the start of the load, the time base of [`Failure::at`].
+    /// Returns the time since the start of the load, the time base of [`Failure::began`].
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }

@@ -41,6 +41,13 @@ pub struct Failure {
     pub text: String,
 }
 
+impl Failure {
+    /// Whether the request was in progress within one of the periods, each from its start to its end.
+    pub fn is_within(&self, periods: &[(Duration, Duration)]) -> bool {
+        periods.iter().any(|(from, to)| self.began <= *to && *from <= self.ended)
+    }
+}
+
 impl Tally {
     /// Records a failure.
     pub(super) fn record_failure(&mut self, failure: Failure) {
@@ -90,7 +97,7 @@ impl Tally {
         self.assert_no_failures_except(at_least, &[]);
     }
 
-    /// Like [`Self::assert_no_failures`], except for POST requests that were under way within one
+    /// Like [`Self::assert_no_failures`], except for POST requests that were in progress within one
     /// of the periods `kills` and cut off. A killed replica loses the requests that it was
     /// answering, and a POST must not be repeated.
     ///
@@ -105,14 +112,10 @@ impl Tally {
         assert!(*sent >= at_least, "only {sent} requests were sent, not {at_least}");
     }
 
-    /// Returns the number of POST requests that were under way within one of the periods `kills`
+    /// Returns the number of POST requests that were in progress within one of the periods `kills`
     /// and cut off. A lost machine closes no connection, so such a request may fail long after.
     pub fn cut_posts(&self, kills: &[(Duration, Duration)]) -> usize {
-        let was_under_way =
-            |f: &Failure, (from, to): (Duration, Duration)| f.began <= to && from <= f.ended;
-        let is_cut_post = |f: &&Failure| {
-            f.method == "POST" && f.is_cut && kills.iter().any(|kill| was_under_way(f, *kill))
-        };
+        let is_cut_post = |f: &&Failure| f.method == "POST" && f.is_cut && f.is_within(kills);
         self.failures.iter().filter(is_cut_post).count()
     }
 

@@ -259,8 +259,7 @@ fn expect_explained(name: &str, tally: &Tally, windows: &[(Duration, Duration)])
     assert_eq!(tally.wrong_app, 0, "{name}: another app answered");
     let kept = u32::try_from(tally.failures.len()).unwrap();
     assert_eq!(kept, tally.failed, "{name}: not every failure is known");
-    let is_explained = |at: Duration| windows.iter().any(|(from, to)| (*from..=*to).contains(&at));
-    let unexplained: Vec<_> = tally.failures.iter().filter(|f| !is_explained(f.at)).collect();
+    let unexplained: Vec<_> = tally.failures.iter().filter(|f| !f.is_within(windows)).collect();
     assert!(unexplained.is_empty(), "{name}: {unexplained:#?}, explained: {windows:?}");
 }
 
