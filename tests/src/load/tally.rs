@@ -42,7 +42,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Whether the request was in progress within one of the periods, each from its start to its end.
+    /// Whether the request was in progress within one of the periods, each from start to end.
     pub fn is_within(&self, periods: &[(Duration, Duration)]) -> bool {
         periods.iter().any(|(from, to)| self.began <= *to && *from <= self.ended)
     }
