@@ -15,14 +15,16 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 /// Requests that end only with the connection, or are no plain requests.
-const EXCLUDED: [&str; 4] = ["/v1/watch", "/v1/apps/{name}/run", "/v1/pods/{name}/exec", "/v1/pods/{name}/forward"];
+const EXCLUDED: [&str; 4] =
+    ["/v1/watch", "/v1/apps/{name}/run", "/v1/pods/{name}/exec", "/v1/pods/{name}/forward"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn api_is_as_its_openapi_document_says() {
     let program = std::env::var("SCHEMATHESIS").unwrap_or_else(|_| "schemathesis".to_owned());
     if Command::new(&program).arg("--version").output().await.is_err() {
         let test = "api_is_as_its_openapi_document_says";
-        let line = format!("skipped {test}: schemathesis is not installed (`pip install schemathesis`)\n");
+        let line =
+            format!("skipped {test}: schemathesis is not installed (`pip install schemathesis`)\n");
         std::io::stderr().write_all(line.as_bytes()).unwrap();
         return;
     }

@@ -58,7 +58,7 @@ async fn start(spec: &AppSpec) -> (TestOrchestrator, JumpingClock) {
 }
 
 fn second(spec: &AppSpec) -> AppSpec {
-    AppSpec { image: app("web", "web:2", 1).image, ..spec.clone() }
+    AppSpec { artifact: app("web", "web:2", 1).artifact, ..spec.clone() }
 }
 
 #[tokio::test(start_paused = true)]

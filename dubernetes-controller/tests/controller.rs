@@ -377,7 +377,7 @@ async fn single_writer_stops_before_its_successor_starts() {
     orchestrator.apply(&db).await.unwrap();
     orchestrator.until_ready("db").await;
     orchestrator.runtime.add_image("db:2", Behaviour::default());
-    db.image = ImageRef::parse("db:2").unwrap();
+    db.artifact = ImageRef::parse("db:2").unwrap().into();
     orchestrator.apply(&db).await.unwrap();
     let mut snapshots = orchestrator.handle.snapshots();
     while orchestrator.handle.snapshot().plan.statuses[&app_name("db")].phase != Phase::Ready

@@ -75,7 +75,10 @@ pub fn shared_volume_name(instance: &InstanceName, volume: &str) -> String {
 /// `ports`, `rollout`, `after` and `stop.drain`, which change without replacing a replica.
 pub fn spec_hash(spec: &AppSpec) -> SmolStr {
     let mut frozen = spec.clone();
-    copy_mutable_fields(&mut frozen, &AppSpec::of_artifact(spec.name.clone(), spec.artifact.clone()));
+    copy_mutable_fields(
+        &mut frozen,
+        &AppSpec::of_artifact(spec.name.clone(), spec.artifact.clone()),
+    );
     // The usual port gives an app without `access` a name, and changes nothing in its containers.
     frozen.port = frozen.port.filter(|port| *port != AppSpec::USUAL_PORT);
     // All keys of the maps in a specification are text, so it always serializes.

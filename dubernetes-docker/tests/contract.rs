@@ -71,8 +71,8 @@ fn subject(runtime: &DockerRuntime, lane: usize) -> RuntimeSubject {
     let facts = Facts {
         instance: instance(&format!("a{lane}")),
         other_instance: instance(&format!("b{lane}")),
-        image: ImageRef::parse(image::NAME).unwrap(),
-        missing_image: ImageRef::parse("localhost:1/no/such/image:1").unwrap(),
+        image: ImageRef::parse(image::NAME).unwrap().into(),
+        missing_image: ImageRef::parse("localhost:1/no/such/image:1").unwrap().into(),
         real_commands: true,
         folder: "/contract".to_owned(),
         web_server: Some("httpd -f -p 80 -h".to_owned()),

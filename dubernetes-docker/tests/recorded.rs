@@ -278,7 +278,7 @@ async fn failed_pull_is_an_image_error() {
         (status(500), "the engine's own text"),
     ] {
         let engine = RecordedEngine::start(&[("POST /images/create", answer)]);
-        let image = ImageRef::parse("web").unwrap();
+        let image = ImageRef::parse("web").unwrap().into();
         let error = engine.runtime().resolve(&image, PullPolicy::Missing).await.unwrap_err();
         assert!(matches!(error, RuntimeError::Image { .. }), "{error:?}");
         let expected = format!("image `web` not found: pull failed: {text}");
@@ -290,7 +290,7 @@ async fn failed_pull_is_an_image_error() {
 
 #[tokio::test]
 async fn registry_status_decides_the_image_problem() {
-    let image = ImageRef::parse("r.test/web:1").unwrap();
+    let image = ImageRef::parse("r.test/web:1").unwrap().into();
     let no_credentials = r#"{"message": "Head \"https://r.test\": no basic auth credentials"}"#;
     let registry = "GET /distribution/r.test/web:1/json";
     for (pull, lookup, expected) in [
@@ -322,13 +322,13 @@ async fn pull_policy_decides_whether_to_pull() {
             ("GET /images/web:1/json", ok(present)),
             ("POST /images/create", ok("{\"status\":\"done\"}\n")),
         ]);
-        let image = ImageRef::parse("web:1").unwrap();
+        let image = ImageRef::parse("web:1").unwrap().into();
         let found = engine.runtime().resolve(&image, policy).await.unwrap();
         assert_eq!(found.0, "sha256:1");
         assert_eq!(engine.count("POST /images/create"), pulls, "{policy:?}");
     }
     let engine = RecordedEngine::start(&[]);
-    let image = ImageRef::parse("web:1").unwrap();
+    let image = ImageRef::parse("web:1").unwrap().into();
     let error = engine.runtime().resolve(&image, PullPolicy::Never).await.unwrap_err();
     assert!(error.to_string().contains("`pull: never`"), "{error}");
     assert_eq!(engine.count("POST /images/create"), 0);

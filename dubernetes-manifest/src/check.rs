@@ -14,8 +14,9 @@ use super::raw_diagnostic::RawDiagnostic;
 use dubernetes_core::app::escape::quote;
 use dubernetes_core::app::rules;
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Artifact, Cpu, Duration, FilePath, HostPattern, ImageRef, MAX_REPLICAS, Memory,
-    PortMapping, PullPolicy, Resources, RoutePath, RouteProtocol, Signal, Stop, Volume,
+    Access, AppName, AppSpec, Artifact, Cpu, Duration, FilePath, HostPattern, ImageRef,
+    MAX_REPLICAS, Memory, PortMapping, PullPolicy, Resources, RoutePath, RouteProtocol, Signal,
+    Stop, Volume,
 };
 
 /// A checked document and the index of its source.

@@ -349,7 +349,7 @@ fn spec() -> impl Strategy<Value = AppSpec> {
             };
             AppSpec {
                 name,
-                image,
+                artifact: image.into(),
                 replicas,
                 access,
                 port: Some(port),

@@ -279,7 +279,8 @@ impl Nginx {
 
     /// Returns the image that the settings name, pulled if necessary.
     pub(crate) async fn image(&self) -> Result<ImageId, RuntimeError> {
-        self.runtime.resolve(&self.config.image, self.config.pull).await
+        let image = self.config.image.clone().into();
+        self.runtime.resolve(&image, self.config.pull).await
     }
 
     /// Checks what would keep a replacement from starting, before `old` is stopped: the image, and

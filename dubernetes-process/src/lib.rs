@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
-use dubernetes_core::app::{Duration, Artifact, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{Artifact, Duration, InstanceName, PullPolicy, Signal};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{

@@ -11,7 +11,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use dubernetes_core::app::{Artifact, ContainerOptions, ImageRef, InstanceName, PullPolicy, Secret, Signal};
+use dubernetes_core::app::{
+    Artifact, ContainerOptions, ImageRef, InstanceName, PullPolicy, Secret, Signal,
+};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exit, LogLine,

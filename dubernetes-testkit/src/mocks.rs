@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dubernetes_core::app::{
-    AppName, AppSpec, Duration, HostName, Artifact, InstanceName, PullPolicy, RevisionId, Secret,
+    AppName, AppSpec, Artifact, Duration, HostName, InstanceName, PullPolicy, RevisionId, Secret,
     SecretName, Signal,
 };
 use dubernetes_core::certificate::{Authority, StoredCertificate};

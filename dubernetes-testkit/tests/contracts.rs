@@ -45,8 +45,8 @@ fn facts(image: &str, folder: &str) -> Facts {
     Facts {
         instance: InstanceName::parse("one").unwrap(),
         other_instance: InstanceName::parse("two").unwrap(),
-        image: ImageRef::parse(image).unwrap(),
-        missing_image: ImageRef::parse("missing:1").unwrap(),
+        image: ImageRef::parse(image).unwrap().into(),
+        missing_image: ImageRef::parse("missing:1").unwrap().into(),
         real_commands: false,
         folder: folder.to_owned(),
         web_server: None,

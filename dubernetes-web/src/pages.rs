@@ -77,9 +77,15 @@ impl IntoResponse for Failure {
                     .into_response()
             }
             Self::Client(error) => {
-                let title = "The orchestrator refuses this";
                 let status = error.problem().and_then(|p| StatusCode::from_u16(p.status).ok());
                 let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
+                if status.is_server_error() {
+                    let title = "The orchestrator cannot answer";
+                    let help = "see `dubernetes doctor`; this page continues by itself";
+                    let page = ErrorPage::new(status, title, &chain(&error)).help(help);
+                    return page.live().into_response();
+                }
+                let title = "The orchestrator refuses this";
                 let mut page = ErrorPage::new(status, title, &chain(&error));
                 for field in error.problem().into_iter().flat_map(|problem| &problem.errors) {
                     page = page.help(&field.message);

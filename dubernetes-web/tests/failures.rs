@@ -7,6 +7,7 @@ mod site;
 
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use dubernetes_core::app::{AppSpec, Check, Health, Memory, PreDeploy};
 use dubernetes_testkit::build::{app, app_name, worker};
 use dubernetes_testkit::{Behaviour, FOREVER, Fault, Operation, StoreOperation};
@@ -104,14 +105,14 @@ async fn pre_deploy_hook_fails() {
     pages.orchestrator.runtime.set_command("migrate", behaviour);
     let spec = AppSpec { pre_deploy: hook, ..app("web", "web:1", 1) };
     pages.client.apply(&spec, None).await.unwrap();
-    assert_shown(&pages, "exit code 4", "dubernetes rollout history web").await;
+    assert_shown(&pages, "exit code 4", "correct the file of `web`").await;
 }
 
 #[tokio::test]
 async fn app_before_it_does_not_exist() {
     let spec = AppSpec { after: vec![app_name("db")], ..app("web", "web:1", 1) };
     let pages = start(&spec).await;
-    assert_shown(&pages, "`db`", "dubernetes apply").await;
+    assert_shown(&pages, "after db, which does not exist", "apply db too").await;
 }
 
 #[tokio::test]
@@ -135,7 +136,7 @@ async fn port_of_the_ingress_is_taken() {
     let pages = Pages::start().await;
     pages.orchestrator.ingress.set_port_taken(true);
     pages.client.apply(&app("web", "web:1", 1), None).await.unwrap();
-    assert_shown(&pages, "Ingress", "free the port").await;
+    assert_shown(&pages, "is taken", "free the port").await;
 }
 
 #[tokio::test]
@@ -143,5 +144,11 @@ async fn store_cannot_be_read() {
     let pages = Pages::start().await;
     pages.ready(&app("web", "web:1", 1)).await;
     pages.orchestrator.store.faults().inject(StoreOperation::List, Fault::Error, FOREVER);
-    assert_shown(&pages, "Store", "disk").await;
+    for path in ["/", "/apps/web"] {
+        let answer = pages.get(path).await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{}", answer.text);
+        for text in ["The orchestrator cannot answer", "the store failed", "dubernetes doctor"] {
+            assert!(answer.text.contains(text), "{text}: {}", answer.text);
+        }
+    }
 }

@@ -56,7 +56,7 @@ impl Pebble {
         options: &[&str],
     ) -> Option<Self> {
         let runtime = engine_or_skip(test, DockerRuntime::connect(None).await)?;
-        let image = ImageRef::parse(IMAGE).unwrap();
+        let image = ImageRef::parse(IMAGE).unwrap().into();
         engine_or_skip(test, runtime.resolve(&image, PullPolicy::Never).await)?;
         let folder = tempfile::Builder::new().prefix("dubernetes-pebble-").tempdir().unwrap();
         let port = Port::take();

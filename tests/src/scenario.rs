@@ -67,7 +67,7 @@ pub(crate) async fn connect_engine(test: &str) -> Option<(DockerRuntime, String)
     let nginx = std::env::var("DUBERNETES_INGRESS_IMAGE");
     let nginx = nginx.unwrap_or_else(|_| "dubernetes-nginx:1.30".to_owned());
     for image in [&nginx, WHOAMI, BUSYBOX] {
-        let image = ImageRef::parse(image).unwrap();
+        let image = ImageRef::parse(image).unwrap().into();
         engine_or_skip(test, runtime.resolve(&image, PullPolicy::Never).await)?;
     }
     Some((runtime, nginx))

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dubernetes_core::app::{AppName, Artifact, Duration as Span, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{
+    AppName, Artifact, Duration as Span, ImageRef, InstanceName, PullPolicy, Signal,
+};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest,
     ExecSession, FileEntry, Files, ImageId, ImageLayers, Images, LogLine, LogOptions, Logs,

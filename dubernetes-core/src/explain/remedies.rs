@@ -2,8 +2,8 @@
 
 use crate::app::Artifact;
 use crate::call::{CallFailure, FailureKind};
-use crate::format::SIGKILL_EXIT;
-use crate::plan::{Cause, Remedy};
+use crate::format::{SIGKILL_EXIT, join};
+use crate::plan::{Cause, Remedy, Wait, Waiting};
 use crate::runtime::{ContainerState, Exit};
 
 use super::chain::failed_call;
@@ -23,6 +23,9 @@ pub(super) fn help(target: &Target<'_>) -> Vec<String> {
         }
         Cause::Ingress { .. } => of_failed_call(target, failed_call(target)),
         Cause::CrashLooping { .. } => of_exit(target),
+        Cause::Waits(Waiting { wait: Wait::After { unknown, .. }, .. }) if !unknown.is_empty() => {
+            vec![format!("apply {} too, or change `after`", join(unknown))]
+        }
         Cause::Waits(waiting) => match waiting.wait.row().remedy {
             Remedy::None => Vec::new(),
             Remedy::FailedCall => of_failed_call(target, failed_call(target)),

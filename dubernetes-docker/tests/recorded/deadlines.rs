@@ -35,7 +35,7 @@ async fn pull_without_progress_times_out() {
     let progress = r#"{"status":"Downloading","id":"1"}"#.to_owned();
     let engine = RecordedEngine::start(&[("POST /images/create", Answer::Stalled(progress))]);
     let runtime = engine.runtime();
-    let image = ImageRef::parse("web:1").unwrap();
+    let image = ImageRef::parse("web:1").unwrap().into();
     let pause = async {
         while engine.count("POST /images/create") == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;

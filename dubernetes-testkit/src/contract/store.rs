@@ -19,7 +19,9 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use dubernetes_core::app::{Access, AppName, AppSpec, Generation, ImageRef, RevisionId, RoutePath};
+use dubernetes_core::app::{
+    Access, AppName, AppSpec, Artifact, Generation, ImageRef, RevisionId, RoutePath,
+};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{Put, PutApp, Revision, Store, StoreError, StoredApp, StoredState};
 
@@ -276,16 +278,16 @@ fn name(text: &str) -> AppName {
     AppName::parse(text).expect("a legal name")
 }
 
-fn image(text: &str) -> ImageRef {
-    ImageRef::parse(text).expect("a legal image")
+fn image(text: &str) -> Artifact {
+    ImageRef::parse(text).expect("a legal image").into()
 }
 
 fn spec(app: &str) -> AppSpec {
-    AppSpec::new(name(app), image("web:1"))
+    AppSpec::of_artifact(name(app), image("web:1"))
 }
 
 fn with_image(app: &str, tag: u64) -> AppSpec {
-    AppSpec { image: image(&format!("web:{tag}")), ..spec(app) }
+    AppSpec { artifact: image(&format!("web:{tag}")), ..spec(app) }
 }
 
 fn with_route(app: &str, host: &str, path: &str) -> AppSpec {

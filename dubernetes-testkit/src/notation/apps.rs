@@ -1,8 +1,9 @@
 //! Apps, their revisions and tombstones.
 
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Artifact, Check, CountOrPercent, Generation, Health, HostPattern, ImageRef,
-    OnFailure, Order, PreDeploy, PullPolicy, RevisionId, Rollout, Signal, Stop, Tls, Volume,
+    Access, AppName, AppSpec, Artifact, Check, CountOrPercent, Generation, Health, HostPattern,
+    ImageRef, OnFailure, Order, PreDeploy, PullPolicy, RevisionId, Rollout, Signal, Stop, Tls,
+    Volume,
 };
 use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
@@ -76,7 +77,7 @@ impl Parser {
         let image = image(name, revision)?;
         match self.scenario.desired.apps.get(name) {
             Some(stored) if stored.revision == revision => Ok(AppSpec::clone(&stored.spec)),
-            Some(stored) => Ok(AppSpec { image, ..AppSpec::clone(&stored.spec) }),
+            Some(stored) => Ok(AppSpec { artifact: image.into(), ..AppSpec::clone(&stored.spec) }),
             None => Ok(AppSpec::new(name.clone(), image)),
         }
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{Artifact, Duration, InstanceName, PullPolicy, Signal};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{

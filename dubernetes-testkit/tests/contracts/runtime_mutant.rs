@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use dubernetes_core::app::{Duration, FileMode, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{Artifact, Duration, FileMode, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
     Files, ImageId, Images, Logs, Networks, OpenPorts, Owner, Process, RuntimeError, RuntimeEvent,

@@ -48,8 +48,8 @@ fn subject(swarm: &Swarm, lane: usize) -> RuntimeSubject {
     let facts = Facts {
         instance: instance("a"),
         other_instance: instance("b"),
-        image: ImageRef::parse(BUSYBOX).unwrap(),
-        missing_image: ImageRef::parse("localhost:1/no/such/image:1").unwrap(),
+        image: ImageRef::parse(BUSYBOX).unwrap().into(),
+        missing_image: ImageRef::parse("localhost:1/no/such/image:1").unwrap().into(),
         real_commands: true,
         folder: "/contract".to_owned(),
         // Its containers are not reached from this process.

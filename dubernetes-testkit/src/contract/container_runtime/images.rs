@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 
-use dubernetes_core::app::PullPolicy;
+use dubernetes_core::app::{Artifact, ImageRef, PullPolicy};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::runtime::{Capability, Images, RuntimeError, require};
 
@@ -14,7 +14,7 @@ fn images<'a>(harness: &ContractHarness<'a>) -> &'a dyn Images {
 }
 
 fn reference(artifact: &Artifact) -> &ImageRef {
-    must("name an image", artifact.image().ok_or("it is a program"))
+    must("name an image", require(artifact.image(), Capability::ContainerImages))
 }
 
 pub(super) async fn saved_image_can_be_loaded(harness: &ContractHarness<'_>) {

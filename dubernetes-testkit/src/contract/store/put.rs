@@ -287,7 +287,7 @@ pub(super) async fn contents_are_kept_with_every_revision(store: &Arc<dyn Store>
 pub(super) async fn every_field_is_kept(store: &Arc<dyn Store>) {
     let text = "a \"quoted\" line\nand 'another' with \\ and ü";
     let full = AppSpec {
-        image: image("images.test:5000/team/web:1.2"),
+        artifact: image("images.test:5000/team/web:1.2"),
         replicas: 3,
         port: Some(8080),
         command: vec!["/bin/web".into(), text.into()],

@@ -13,7 +13,7 @@ use tokio_util::compat::{TokioAsyncReadCompatExt as _, TokioAsyncWriteCompatExt 
 
 use jiff::SignedDuration;
 
-use dubernetes_core::app::{AppName, Duration, Artifact, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{AppName, Artifact, Duration, InstanceName, PullPolicy, Signal};
 use dubernetes_core::clock::Clock as _;
 use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
 use dubernetes_core::error::SharedError;

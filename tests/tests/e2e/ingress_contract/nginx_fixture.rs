@@ -88,7 +88,8 @@ async fn connect_engine(test: &str) -> Option<(DockerRuntime, ImageRef)> {
     let nginx = std::env::var("DUBERNETES_INGRESS_IMAGE").unwrap_or_else(|_| NGINX.to_owned());
     let nginx = ImageRef::parse(&nginx).unwrap();
     for image in [&nginx, &ImageRef::parse(UPSTREAM).unwrap(), &ImageRef::parse(TOOLS).unwrap()] {
-        engine_or_skip(test, runtime.resolve(image, PullPolicy::Never).await)?;
+        let image = image.clone().into();
+        engine_or_skip(test, runtime.resolve(&image, PullPolicy::Never).await)?;
     }
     Some((runtime, nginx))
 }
