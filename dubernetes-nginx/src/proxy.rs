@@ -201,7 +201,33 @@ impl Nginx {
         let is_ingress = |container: &&Container| {
             matches!(Component::identify(container, instance), Ok(Component::Ingress))
         };
-        all.iter().find(is_ingress).cloned()
+        // Of several, the one that may stay.
+        all.iter().filter(is_ingress).min_by_key(|found| self.is_leaving(found)).cloned()
+    }
+
+    /// Returns whether a container is on another host than requests arrive at now.
+    pub(crate) fn is_leaving(&self, container: &Container) -> bool {
+        self.runtime.nodes().is_some_and(|nodes| nodes.leaving().contains(&container.id))
+    }
+
+    /// Removes containers of the ingress that are left on other hosts, beside the one that is used.
+    pub(crate) async fn remove_strays(&self, all: &[Container], used: Option<&Container>) {
+        let instance = &self.config.instance;
+        for container in all.iter().filter(|container| self.is_leaving(container)) {
+            let component = Component::identify(container, instance);
+            let is_used = used.is_some_and(|used| used.id == container.id);
+            if is_used || !matches!(component, Ok(Component::Ingress)) {
+                continue;
+            }
+            let removed = async {
+                self.runtime.stop(&container.id, None, REPLACED_GRACE).await?;
+                self.runtime.remove(&container.id).await
+            };
+            if let Err(error) = removed.await {
+                // It is tried again with the next table, or after some seconds.
+                tracing::debug!(container = %container.id, error = chain(&error), "not removed");
+            }
+        }
     }
 
     /// Ensures that nginx runs on `network`, in the container `found` if there is one. A container
@@ -272,9 +298,10 @@ impl Nginx {
         Ok(Ensured::new(self.replace(&found.id, image, network, starts).await?, true))
     }
 
-    /// Returns true if a container was created with the present settings.
+    /// Returns true if a container was created with the present settings, where it has to be.
     pub(crate) fn has_settings(&self, container: &Container, network: &Network) -> bool {
         container.labels.get(SETTINGS) == Some(&self.settings_hash(network))
+            && !self.is_leaving(container)
     }
 
     /// Returns the image that the settings name, pulled if necessary.
