@@ -54,7 +54,7 @@ pub(crate) const HTTPS_PORT: u16 = 443;
 const GRACE: app::Duration = app::Duration::from_secs(5);
 /// Grace period of a container that is replaced. nginx takes no new request meanwhile, so a long
 /// one would interrupt every app for a few requests in progress.
-const REPLACED_GRACE: app::Duration = app::Duration::from_secs(1);
+pub(crate) const REPLACED_GRACE: app::Duration = app::Duration::from_secs(1);
 /// Grace period of a paused container. It serves no client, so a quick restart serves them sooner.
 const PAUSED_GRACE: app::Duration = app::Duration::from_secs(1);
 /// Deadline for nginx to answer after a start or reload.
@@ -203,31 +203,6 @@ impl Nginx {
         };
         // Of several, the one that may stay.
         all.iter().filter(is_ingress).min_by_key(|found| self.is_leaving(found)).cloned()
-    }
-
-    /// Returns whether a container is on another host than requests arrive at now.
-    pub(crate) fn is_leaving(&self, container: &Container) -> bool {
-        self.runtime.nodes().is_some_and(|nodes| nodes.leaving().contains(&container.id))
-    }
-
-    /// Removes containers of the ingress that are left on other hosts, beside the one that is used.
-    pub(crate) async fn remove_strays(&self, all: &[Container], used: Option<&Container>) {
-        let instance = &self.config.instance;
-        for container in all.iter().filter(|container| self.is_leaving(container)) {
-            let component = Component::identify(container, instance);
-            let is_used = used.is_some_and(|used| used.id == container.id);
-            if is_used || !matches!(component, Ok(Component::Ingress)) {
-                continue;
-            }
-            let removed = async {
-                self.runtime.stop(&container.id, None, REPLACED_GRACE).await?;
-                self.runtime.remove(&container.id).await
-            };
-            if let Err(error) = removed.await {
-                // It is tried again with the next table, or after some seconds.
-                tracing::debug!(container = %container.id, error = chain(&error), "not removed");
-            }
-        }
     }
 
     /// Ensures that nginx runs on `network`, in the container `found` if there is one. A container

@@ -43,11 +43,7 @@ impl Published {
 }
 
 /// Returns the script that makes names of apps known, and their addresses reachable.
-fn script(
-    subnet: Ipv4Net,
-    ingress: IpAddr,
-    names: &BTreeMap<AppName, Ipv4Addr>,
-) -> Option<String> {
+fn script(subnet: Ipv4Net, ingress: IpAddr, names: &BTreeMap<AppName, Ipv4Addr>) -> Option<String> {
     let range = name_range(subnet)?;
     // The range is a quarter of a network of 1,024 addresses, so its first bytes tell it apart.
     let [a, b, c, _] = range.network().octets();

@@ -193,7 +193,7 @@ impl HoldContent for SwarmStore {
             let target = new.clone().with_events_of(&written.content);
             shared.write(&mut written, target).await?;
             shared.publish(new, is_notified);
-            Ok(())
+            Ok::<_, StoreError>(())
         });
         let result = write.await.unwrap_or_else(|panicked| {
             Err(StoreError::Failed(SharedError::text(format!("the write failed: {panicked}"))))
@@ -243,7 +243,7 @@ impl Shared {
         self.head.set_root(&root).await.map_err(lost)?;
         let kept: BTreeSet<&String> = parts.values().flatten().collect();
         let former = written.parts.values().flatten().filter(|id| !kept.contains(id));
-        let former = former.cloned().chain(written.root.take()).collect();
+        let former: Vec<_> = former.cloned().chain(written.root.take()).collect();
         *written = Written { content: target, parts, root: Some(root) };
         self.remove(former).await;
         Ok(())
@@ -263,7 +263,7 @@ impl Shared {
             for chunk in bytes.chunks(MAX_CONFIG_BYTES) {
                 created.push(self.create_part(&name, chunk).await?);
             }
-            parts.insert(name, created[first..].to_vec());
+            parts.insert(name, created.iter().skip(first).cloned().collect());
         }
         let root = serde_json::to_vec(parts).map_err(|error| RuntimeError::Failed {
             operation: "write the root of the state".to_owned(),
@@ -276,8 +276,8 @@ impl Shared {
 
     async fn create_part(&self, part: &str, data: &[u8]) -> Result<String, RuntimeError> {
         let operation = || format!("write the part `{part}` of the state");
-        let id = random_id()
-            .map_err(|cause| RuntimeError::Failed { operation: operation(), cause })?;
+        let id =
+            random_id().map_err(|cause| RuntimeError::Failed { operation: operation(), cause })?;
         let labels = [(PART_OF, self.instance.as_str()), (TERM, &self.term)]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         self.configs.create(&format!("dubernetes-part-{id}"), &labels.into(), data).await
@@ -302,10 +302,8 @@ impl Drop for Shared {
 /// Reads the state of a root.
 async fn read(configs: &dyn Configs, root: Option<String>) -> Result<Written, RuntimeError> {
     let Some(root) = root else { return Ok(Written::default()) };
-    let failed = |cause: SharedError| RuntimeError::Failed {
-        operation: "read the state".to_owned(),
-        cause,
-    };
+    let failed =
+        |cause: SharedError| RuntimeError::Failed { operation: "read the state".to_owned(), cause };
     let missing = |part: &str| failed(SharedError::text(format!("its part `{part}` is missing")));
     let list = configs.find(&root).await?.ok_or_else(|| missing("root"))?;
     let parts: BTreeMap<String, Vec<String>> =
@@ -318,7 +316,8 @@ async fn read(configs: &dyn Configs, root: Option<String>) -> Result<Written, Ru
             bytes.extend_from_slice(&chunk.data);
         }
     }
-    let content = StoreContent::from_parts(&read).map_err(|error| failed(SharedError::new(error)))?;
+    let content =
+        StoreContent::from_parts(&read).map_err(|error| failed(SharedError::new(error)))?;
     Ok(Written { content, parts, root: Some(root) })
 }
 
@@ -356,8 +355,9 @@ async fn sweep(shared: Weak<Shared>) {
     shared.remove(left).await;
 }
 
-fn lost(why: String) -> StoreError {
-    StoreError::Failed(SharedError::text(format!("this manager does not act any more: {why}")))
+fn lost(mut why: String) -> StoreError {
+    why.insert_str(0, "this manager does not act any more: ");
+    StoreError::Failed(SharedError::text(why))
 }
 
 /// Returns a new random id.

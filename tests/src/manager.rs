@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::load::print_line;
 use crate::manifest::Manifest;
 use crate::program::CommandResult;
 use crate::scenario::Scenario;
@@ -17,6 +20,7 @@ use crate::swarm::Swarm;
 pub struct Manager<'a> {
     scenario: &'a Scenario,
     folder: PathBuf,
+    settings: Vec<(&'static str, String)>,
     /// Where its ingress listens.
     address: String,
     process: Child,
@@ -36,22 +40,23 @@ impl<'a> Manager<'a> {
                 None => command.env_remove(name),
             };
         }
+        let mut settings = swarm.settings_of(number);
+        settings.push(("DUBERNETES_STORE", "swarm".to_owned()));
+        settings.push(("DUBERNETES_STATE_DIR", folder.to_str().unwrap().to_owned()));
         let log = File::create(folder.join("serve.log")).unwrap();
         command
-            .envs(swarm.settings_of(number))
-            .env("DUBERNETES_STORE", "swarm")
-            .env("DUBERNETES_STATE_DIR", &folder)
+            .envs(settings.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         let address = format!("{}:{}", swarm.address(number), scenario.port);
-        Self { scenario, folder, address, process: command.spawn().unwrap() }
+        Self { scenario, folder, settings, address, process: command.spawn().unwrap() }
     }
 
     /// Runs a command of the program on this manager.
     pub async fn run(&self, arguments: &[&str]) -> CommandResult {
-        let folder = self.folder.to_str().unwrap();
-        let variables = [("DUBERNETES_STATE_DIR", folder)];
+        let variables = self.settings.iter().map(|(name, value)| (*name, value.as_str()));
+        let variables: Vec<_> = variables.collect();
         self.scenario.run_with_variables(arguments, &variables).await
     }
 
@@ -83,6 +88,15 @@ impl<'a> Manager<'a> {
         }
     }
 
+    /// Ends the orchestrator as its service manager does, and waits for its end.
+    pub fn terminate(&mut self) {
+        let outer = self.process.id();
+        let children = std::fs::read_to_string(format!("/proc/{outer}/task/{outer}/children"));
+        let child = children.unwrap().split_whitespace().next().unwrap().parse().unwrap();
+        kill_process(Pid::from_raw(child).unwrap(), Signal::TERM).unwrap();
+        let _ = self.process.wait().unwrap();
+    }
+
     /// Returns what the orchestrator has printed and logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("serve.log")).unwrap_or_default()
@@ -95,7 +109,7 @@ impl Drop for Manager<'_> {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {
-            eprintln!("log of {}:\n{}", self.folder.display(), self.log());
+            print_line(&format!("log of {}:\n{}", self.folder.display(), self.log()));
         }
     }
 }

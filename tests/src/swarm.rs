@@ -42,12 +42,7 @@ impl Swarm {
         Self::start_with(test, machines, images, true)
     }
 
-    fn start_with(
-        test: &str,
-        machines: usize,
-        images: &[&str],
-        all_manage: bool,
-    ) -> Option<Self> {
+    fn start_with(test: &str, machines: usize, images: &[&str], all_manage: bool) -> Option<Self> {
         let exists = |program: &&str| Command::new(program).arg("--version").output().is_ok();
         if !geteuid().is_root() || !PROGRAMS.iter().all(exists) {
             let line = format!("skipped {test}: it needs root, and {}\n", PROGRAMS.join(", "));

@@ -98,6 +98,10 @@ impl SharedState {
         if !state_dir::is_claimed(folder, &settings.instance)? {
             state_dir::claim(folder, &settings.instance)?;
         }
+        tracing::info!(
+            "the state is in configs of the swarm, with secrets: who may use the engine of a \
+             manager can read them"
+        );
         Ok(Self { candidate: None, _lock: lock })
     }
 
@@ -143,7 +147,10 @@ impl SharedState {
         let mut attempts = 0_u32;
         loop {
             match self.attempt(settings, args, engine, is_checked).await {
-                Ok(Some(Attempt::Acts(store))) => return Ok(store),
+                Ok(Some(Attempt::Acts(store))) => {
+                    tracing::info!("this manager acts for instance {}", settings.instance);
+                    return Ok(store);
+                }
                 Ok(Some(Attempt::StandsBy { node })) => {
                     is_checked = true;
                     last_error.clear();

@@ -5,8 +5,8 @@ use futures_core::stream::BoxStream;
 use jiff::Timestamp;
 
 use super::{
-    Change, EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, SecretInfo, SecretPut,
-    SetSecret, Store, StoreContent, StoreError, StoredApp, StoredState,
+    Change, EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, SecretInfo,
+    SecretPut, SetSecret, Store, StoreContent, StoreError, StoredApp, StoredState,
 };
 use crate::app::{AppName, AppSpec, HostName, RevisionId, Secret, SecretName};
 use crate::certificate::{Authority, StoredCertificate};
@@ -171,10 +171,8 @@ impl<T: HoldContent> Store for T {
     }
 
     async fn purge(&self, name: &AppName) -> Result<(), StoreError> {
-        self.change(StoreOperation::Purge, name.as_str(), |content| {
-            Ok(((), content.purge(name)))
-        })
-        .await
+        self.change(StoreOperation::Purge, name.as_str(), |content| Ok(((), content.purge(name))))
+            .await
     }
 
     async fn evict(&self, name: &AppName, container: &ContainerId) -> Result<(), StoreError> {

@@ -46,7 +46,10 @@ impl Candidate {
     ///
     /// [`RuntimeError::Rejected`] if the engine manages no swarm, or if the name of the instance is
     /// too long for a config; those of a read.
-    pub async fn new(manager: &DockerRuntime, instance: &InstanceName) -> Result<Self, RuntimeError> {
+    pub async fn new(
+        manager: &DockerRuntime,
+        instance: &InstanceName,
+    ) -> Result<Self, RuntimeError> {
         let own = manager.managing_node().await?.ok_or_else(|| {
             let message = "it is no manager of one; run `docker swarm init`, or `docker node \
                            promote` for this node on another manager";
@@ -117,9 +120,9 @@ impl Candidate {
                 SwarmStore::open(configs, &self.instance, head, &labels).await.map(Attempt::Acts)
             }
             // Another one was faster.
-            Some(found) if found.version != head.version => Ok(Attempt::StandsBy {
-                node: found.labels.get(NODE).cloned().unwrap_or_default(),
-            }),
+            Some(found) if found.version != head.version => {
+                Ok(Attempt::StandsBy { node: found.labels.get(NODE).cloned().unwrap_or_default() })
+            }
             Some(_) | None => Err(taken.err().unwrap_or_else(|| RuntimeError::Failed {
                 operation: "take the lease".to_owned(),
                 cause: SharedError::text("it was not taken"),

@@ -19,7 +19,7 @@ use dubernetes_tests::load::print_line;
 use dubernetes_tests::manager::Manager;
 use dubernetes_tests::manifest::{BUSYBOX, WHOAMI};
 use dubernetes_tests::swarm::Swarm;
-use dubernetes_tests::{e2e, eventually, whoami};
+use dubernetes_tests::{busybox, e2e, eventually, whoami};
 use futures_util::FutureExt as _;
 
 /// Checks of the contract that run side by side.
@@ -117,6 +117,7 @@ fn another_manager_goes_on_when_the_acting_one_is_killed() {
         let others = [Manager::serve(s, &swarm, 2), Manager::serve(s, &swarm, 3)];
         let web = whoami("web", 6).host("web.test");
         let _ = first[0].apply(&web).await;
+        let _ = first[0].apply(&busybox("client", 3, "exec sleep 86400")).await;
         wait_for_answer(&first[0]).await;
         for other in &others {
             let acts = format!("stands by: node `{}` acts", swarm.name(1));
@@ -147,5 +148,60 @@ fn another_manager_goes_on_when_the_acting_one_is_killed() {
         assert!(answer.contains("web-"), "{answer}");
         let counts: Vec<_> = swarm.replicas("web").iter().map(Vec::len).collect();
         assert_eq!((counts[0], counts[1] + counts[2]), (0, 6), "{counts:?}");
+        // Names lead to the new ingress, also in containers that were started with the former one.
+        for pod in ["client-1", "client-2", "client-3"] {
+            eventually("the app answers at its name", LONG, async || {
+                let asked = next.run(&["exec", pod, "--", "wget", "-qO-", "http://web/"]).await;
+                ensure(asked.stdout.contains("web-"), format!("{pod}: {}", asked.stderr))
+            })
+            .await;
+        }
+        print_line(&format!("names lead to the new ingress after {:.1?}", killed.elapsed()));
+    });
+}
+
+fn ingresses(swarm: &Swarm) -> [usize; 2] {
+    let list = ["ps", "-aq", "--filter", "label=dubernetes.component=ingress"];
+    [1, 2].map(|number| swarm.docker(number, &list).lines().count())
+}
+
+#[test]
+fn manager_that_is_stopped_hands_over_at_once_and_the_ingress_moves() {
+    e2e!().run(async |s| {
+        let test = "manager_that_is_stopped_hands_over_at_once_and_the_ingress_moves";
+        let images = [WHOAMI, s.ingress_image()];
+        let Some(swarm) = Swarm::start_managers(test, 2, &images) else { return };
+        let mut first = [Manager::serve(s, &swarm, 1)];
+        acting(&first).await;
+        let second = [Manager::serve(s, &swarm, 2)];
+        let _ = first[0].apply(&whoami("web", 2).host("web.test")).await;
+        wait_for_answer(&first[0]).await;
+        assert_eq!(ingresses(&swarm), [1, 0]);
+        eventually("it stands by", LONG, async || {
+            let asked = second[0].run(&["get", "apps"]).await;
+            ensure(asked.stderr.contains("stands by"), format!("{}{}", asked.stdout, asked.stderr))
+        })
+        .await;
+
+        let start = Instant::now();
+        first[0].terminate();
+        acting(&second).await;
+        let acts = start.elapsed();
+        wait_for_answer(&second[0]).await;
+        let answers = start.elapsed();
+        print_line(&format!(
+            "manager stopped: another one acts after {acts:.1?}, the app answers after \
+             {answers:.1?}"
+        ));
+        assert!(acts < Duration::from_secs(10), "it waited for the lease: {acts:?}");
+        assert_eq!(ingresses(&swarm), [0, 1]);
+        let again = Manager::serve(s, &swarm, 1);
+        eventually("it stands by", LONG, async || {
+            let asked = again.run(&["get", "apps"]).await;
+            ensure(asked.stderr.contains("stands by"), format!("{}{}", asked.stderr, again.log()))
+        })
+        .await;
+        let apps = second[0].run(&["get", "apps"]).await.assert_success().stdout;
+        assert!(apps.contains("2/2"), "{apps}");
     });
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::secrets::Secrets;
 use super::{StoreContent, StoredRows};
-use crate::app::{AppName, ContentHash, HashedSpec, HostName, Secret, SecretName};
+use crate::app::{AppName, HashedSpec, HostName, Secret, SecretName};
 use crate::certificate::{Authority, KeyPair, StoredCertificate};
 use crate::error::SharedError;
 use crate::event::Event;
@@ -31,10 +31,13 @@ const APP: &str = "app/";
 /// Bytes by their hash, in base64.
 type Contents = BTreeMap<String, String>;
 
+/// Hashes of contents by the path of their reference, such as `env.PASSWORD`.
+type Hashes = BTreeMap<String, String>;
+
 #[derive(Serialize, Deserialize)]
 struct AppPart {
     app: StoredApp,
-    contents: BTreeMap<String, ContentHash>,
+    contents: Hashes,
     deleted: Option<Tombstone>,
     revisions: Vec<RevisionPart>,
     /// Contents of all revisions, most of which have the same.
@@ -44,7 +47,7 @@ struct AppPart {
 #[derive(Serialize, Deserialize)]
 struct RevisionPart {
     revision: Revision,
-    contents: BTreeMap<String, ContentHash>,
+    contents: Hashes,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -169,15 +172,12 @@ impl StoreContent {
 }
 
 /// Takes the contents of a specification out, and adds them to `bytes`.
-fn take_contents(
-    spec: &HashedSpec,
-    bytes: &mut Contents,
-) -> (HashedSpec, BTreeMap<String, ContentHash>) {
+fn take_contents(spec: &HashedSpec, bytes: &mut Contents) -> (HashedSpec, Hashes) {
     let mut bare = spec.clone().into_inner();
-    let mut hashes = BTreeMap::new();
+    let mut hashes = Hashes::new();
     for (path, secret) in bare.take_contents() {
-        let hash = secret.hash();
-        bytes.entry(hash.to_string()).or_insert_with(|| STANDARD.encode(secret.reveal()));
+        let hash = secret.hash().to_string();
+        bytes.entry(hash.clone()).or_insert_with(|| STANDARD.encode(secret.reveal()));
         hashes.insert(path, hash);
     }
     (bare.into(), hashes)
@@ -186,18 +186,17 @@ fn take_contents(
 fn restore_contents(
     part: &str,
     spec: &mut HashedSpec,
-    hashes: &BTreeMap<String, ContentHash>,
+    hashes: &Hashes,
     bytes: &BTreeMap<String, Secret>,
 ) -> Result<(), StoreError> {
     if hashes.is_empty() {
         return Ok(());
     }
-    let content = |(path, hash): (&String, &ContentHash)| {
-        let secret = bytes.get(&hash.to_string()).ok_or_else(|| unreadable(part))?;
+    let content = |(path, hash): (&String, &String)| {
+        let secret = bytes.get(hash).ok_or_else(|| unreadable(part))?;
         Ok((path.clone(), secret.clone()))
     };
-    let contents: BTreeMap<_, _> =
-        hashes.iter().map(content).collect::<Result<_, StoreError>>()?;
+    let contents: BTreeMap<_, _> = hashes.iter().map(content).collect::<Result<_, StoreError>>()?;
     spec.update(|spec| spec.restore_contents(&contents));
     Ok(())
 }

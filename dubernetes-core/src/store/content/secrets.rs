@@ -55,7 +55,10 @@ impl StoreContent {
         resolve_secrets(spec, self.secrets.values())
     }
 
-    pub(in crate::store) fn set_secret(&mut self, set: &SetSecret) -> Result<SecretPut, StoreError> {
+    pub(in crate::store) fn set_secret(
+        &mut self,
+        set: &SetSecret,
+    ) -> Result<SecretPut, StoreError> {
         // Every decision is made before anything is written: a refused value changes nothing.
         let live = self.apps.values().filter(|kept| kept.deleted.is_none());
         let decisions = live.map(|kept| decide_secret_change(&kept.app, &kept.revisions, set));
