@@ -2,6 +2,7 @@
 //! changed, by who knows the version.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -21,8 +22,8 @@ pub const MAX_CONFIG_BYTES: usize = 480 * 1024;
 /// How long a read or a change of labels may take: leases depend on them.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// A config of a swarm.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A config of a swarm. `Debug` does not show its data, which may be secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SwarmConfig {
     /// Its id in the swarm.
     pub id: String,
@@ -34,6 +35,19 @@ pub struct SwarmConfig {
     pub labels: BTreeMap<String, String>,
     /// Its data.
     pub data: Bytes,
+}
+
+impl fmt::Debug for SwarmConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, name, version, labels, data } = self;
+        f.debug_struct("SwarmConfig")
+            .field("id", id)
+            .field("name", name)
+            .field("version", version)
+            .field("labels", labels)
+            .field("bytes", &data.len())
+            .finish()
+    }
 }
 
 impl DockerRuntime {

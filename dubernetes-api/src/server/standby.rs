@@ -17,3 +17,28 @@ pub fn standby_router(who: watch::Receiver<String>) -> Router {
     };
     Router::new().fallback(answer).layer(from_fn(problem::render_problem))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::wire::Problem;
+
+    #[tokio::test]
+    async fn every_request_is_told_who_acts() {
+        let (who, receiver) = watch::channel("node `a` acts".to_owned());
+        for node in ["a", "b"] {
+            let text = format!("node `{node}` acts");
+            who.send_replace(text.clone());
+            let request = Request::put("/v1/apps/web").body(Body::empty()).unwrap();
+            let answer = standby_router(receiver.clone()).oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), 503);
+            let body = to_bytes(answer.into_body(), 4096).await.unwrap();
+            let problem: Problem = serde_json::from_slice(&body).unwrap();
+            assert!(problem.is(ProblemKind::StandsBy) && problem.detail == text, "{problem:?}");
+        }
+    }
+}

@@ -83,6 +83,7 @@ impl StoreContent {
     fn live(&self, name: &AppName) -> Result<&StoredRows, StoreError> {
         self.apps
             .get(name)
+            .map(Arc::as_ref)
             .filter(|kept| kept.deleted.is_none())
             .ok_or_else(|| StoreError::NotFound { name: name.clone() })
     }
