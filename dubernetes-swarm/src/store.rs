@@ -191,8 +191,9 @@ impl HoldContent for SwarmStore {
         // The write goes on if the caller gives up: it is known afterwards what counts.
         let write = tokio::spawn(async move {
             let target = new.clone().with_events_of(&written.content);
-            shared.write(&mut written, target).await?;
+            let former = shared.write(&mut written, target).await?;
             shared.publish(new, is_notified);
+            drop(tokio::spawn(async move { shared.remove(former).await }));
             Ok::<_, StoreError>(())
         });
         let result = write.await.unwrap_or_else(|panicked| {
@@ -221,14 +222,21 @@ impl Shared {
 
     async fn write_events(&self, written: &mut Written) -> Result<(), StoreError> {
         let current = lock(&self.current).clone();
-        self.write(written, current).await
+        let former = self.write(written, current).await?;
+        self.remove(former).await;
+        Ok(())
     }
 
-    /// Makes `target` the state. After an error the former state counts, unless the lease is lost.
-    async fn write(&self, written: &mut Written, target: StoreContent) -> Result<(), StoreError> {
+    /// Makes `target` the state, and returns the ids of configs that no longer count. After an error
+    /// the former state counts, unless the lease is lost.
+    async fn write(
+        &self,
+        written: &mut Written,
+        target: StoreContent,
+    ) -> Result<Vec<String>, StoreError> {
         let changed = target.changed_parts(&written.content)?;
         if changed.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut parts = written.parts.clone();
         let mut created = Vec::new();
@@ -243,10 +251,9 @@ impl Shared {
         self.head.set_root(&root).await.map_err(lost)?;
         let kept: BTreeSet<&String> = parts.values().flatten().collect();
         let former = written.parts.values().flatten().filter(|id| !kept.contains(id));
-        let former: Vec<_> = former.cloned().chain(written.root.take()).collect();
+        let former = former.cloned().chain(written.root.take()).collect();
         *written = Written { content: target, parts, root: Some(root) };
-        self.remove(former).await;
-        Ok(())
+        Ok(former)
     }
 
     /// Creates the changed parts and a root, whose id it returns. `parts` become those of the root.
@@ -278,7 +285,7 @@ impl Shared {
         let operation = || format!("write the part `{part}` of the state");
         let id =
             random_id().map_err(|cause| RuntimeError::Failed { operation: operation(), cause })?;
-        let labels = [(PART_OF, self.instance.as_str()), (TERM, &self.term)]
+        let labels = [(PART_OF, self.instance.as_str()), (TERM, self.term.as_str())]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         self.configs.create(&format!("dubernetes-part-{id}"), &labels.into(), data).await
     }

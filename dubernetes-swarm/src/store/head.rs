@@ -108,8 +108,9 @@ impl Head {
     /// Resolves once the lease is lost, with the reason.
     pub(crate) async fn lost(&self) -> String {
         let mut lost = self.lost.subscribe();
-        match lost.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
+        let why = lost.wait_for(Option::is_some).await.map(|why| why.clone());
+        match why {
+            Ok(why) => why.unwrap_or_default(),
             // The sender is a part of this value.
             Err(_) => std::future::pending().await,
         }
