@@ -17,7 +17,6 @@ use dubernetes_controller::{Approver, Mode, Orchestrator};
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::SystemClock;
-use dubernetes_core::error::chain;
 use dubernetes_core::ingress::Ingress;
 use dubernetes_core::replay::Recorder;
 use dubernetes_core::runtime::{ContainerRuntime, Owner, RuntimeError};
