@@ -52,10 +52,9 @@ impl OwnedStore for SwarmStore {
     }
 
     async fn close(&self) {
-        match tokio::time::timeout(RELEASE_LIMIT, self.release()).await {
-            Ok(Ok(())) => tracing::info!("another manager may act"),
-            // It is lost already, or ends by itself.
-            Ok(Err(_)) | Err(_) => {}
+        // Otherwise it is lost already, or ends by itself.
+        if let Ok(Ok(())) = tokio::time::timeout(RELEASE_LIMIT, self.release()).await {
+            tracing::info!("another manager may act");
         }
     }
 }
@@ -176,7 +175,7 @@ impl SharedState {
                 }
             }
             attempts = attempts.wrapping_add(1);
-            if attempts % LOOK_EVERY == 0 {
+            if attempts.is_multiple_of(LOOK_EVERY) {
                 let look = engine.runtime.list(&settings.instance);
                 // Only what it remembers counts.
                 let _ = tokio::time::timeout(LOOK_LIMIT, look).await;
