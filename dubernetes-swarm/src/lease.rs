@@ -1,10 +1,10 @@
 //! Who may act: the rules of the lease, without I/O. No clock of another machine is compared.
 //!
 //! The one that acts, the holder, renews its lease every [`RENEW`] by a change that only succeeds
-//! if nobody else has changed it. Its lease ends [`VALID`] after the *start* of the last renewal
-//! that succeeded. Another one takes it once it has seen no renewal for [`TAKEOVER`], counted from
-//! when it first saw the last one, which is later. So there are [`TAKEOVER`] - [`VALID`] between
-//! the end of one and the begin of the next.
+//! if no other process has changed it. Its lease ends [`VALID`] after the *start* of the last
+//! renewal that succeeded. Another one takes it once it has seen no renewal for [`TAKEOVER`],
+//! counted from when it first saw the last one, which is later. So there are [`TAKEOVER`] -
+//! [`VALID`] between the end of one and the begin of the next.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ pub(crate) const RENEW: Duration = Duration::from_secs(3);
 pub(crate) const VALID: Duration = Duration::from_secs(10);
 /// How long a lease must not have been renewed before another manager takes it.
 pub(crate) const TAKEOVER: Duration = Duration::from_secs(15);
-/// How long the managers must have a leader before another one takes the lease: without one, nobody
-/// can renew. Then the holder goes on, and the ingress stays where it is.
+/// How long the managers must have a leader before another one takes the lease: without one, no
+/// process can renew. Then the holder goes on, and the ingress stays where it is.
 const LEADER: Duration = Duration::from_secs(5);
 
 /// What one that stands by has seen of a lease.

@@ -1,6 +1,6 @@
 //! Docker Swarm for Dubernetes: [`SwarmRuntime`] implements [`ContainerRuntime`] on the engines of
-//! several machines, and [`SwarmStore`] a [`Store`](dubernetes_core::store::Store) that all managers
-//! share.
+//! several machines, and [`SwarmStore`] a [`Store`](dubernetes_core::store::Store) that all
+//! managers share.
 //!
 //! ```
 //! use dubernetes_core::runtime::{Capability, ContainerRuntime};

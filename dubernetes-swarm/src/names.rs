@@ -53,7 +53,8 @@ fn script(subnet: Ipv4Net, ingress: IpAddr, names: &BTreeMap<AppName, Ipv4Addr>)
         let _ = write!(lines, "{address}\\t{name}\\n");
     }
     Some(format!(
-        "ip route replace {range} via {ingress} && text=$(grep -v '^{a}\\.{b}\\.{c}\\.' /etc/hosts) && \
+        "ip route replace {range} via {ingress} && \
+         text=$(grep -v '^{a}\\.{b}\\.{c}\\.' /etc/hosts) && \
          printf '%s\\n{lines}' \"$text\" > /etc/hosts"
     ))
 }
@@ -83,8 +84,8 @@ impl SwarmRuntime {
         }
     }
 
-    /// Publishes the names to all running containers on other nodes, and to those here that may have
-    /// been started while another node was the entry.
+    /// Publishes the names to all running containers on other nodes, and to those here that may
+    /// have been started while another node was the entry.
     pub(crate) async fn publish_to_others(
         &self,
         instance: &InstanceName,

@@ -227,8 +227,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Makes `target` the state, and returns the ids of configs that no longer count. After an error
-    /// the former state counts, unless the lease is lost.
+    /// Makes `target` the state, and returns the ids of configs that no longer count. After an
+    /// error the former state counts, unless the lease is lost.
     async fn write(
         &self,
         written: &mut Written,

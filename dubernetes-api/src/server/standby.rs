@@ -28,7 +28,7 @@ mod tests {
     use crate::wire::Problem;
 
     #[tokio::test]
-    async fn every_request_is_told_who_acts() {
+    async fn every_answer_says_who_acts() {
         let (who, receiver) = watch::channel("node `a` acts".to_owned());
         for node in ["a", "b"] {
             let text = format!("node `{node}` acts");

@@ -146,7 +146,8 @@ async fn store_passes_the_contract() {
             let configs = FakeConfigs::default();
             let store = act(&mut candidate(&configs, "m1")).await;
             *lock(&created) = Some((configs, store.clone()));
-            Arc::new(store) as Arc<dyn Store>
+            let store: Arc<dyn Store> = Arc::new(store);
+            store
         }
         .boxed()
     };
@@ -158,7 +159,8 @@ async fn store_passes_the_contract() {
             store.release().await.unwrap();
             let store = act(&mut candidate(&configs, "m2")).await;
             *lock(&last) = Some((configs, store.clone()));
-            Arc::new(store) as Arc<dyn Store>
+            let store: Arc<dyn Store> = Arc::new(store);
+            store
         }
         .boxed()
     };

@@ -48,7 +48,8 @@ fn subject(host: &str, lane: usize) -> StoreSubject {
         async move {
             let store = act(&host, &instance).await;
             *created.lock().unwrap() = Some((instance, store.clone()));
-            Arc::new(store) as Arc<dyn Store>
+            let store: Arc<dyn Store> = Arc::new(store);
+            store
         }
         .boxed()
     };
@@ -60,7 +61,8 @@ fn subject(host: &str, lane: usize) -> StoreSubject {
             store.release().await.unwrap();
             let store = act(&host, &instance).await;
             *last.lock().unwrap() = Some((instance, store.clone()));
-            Arc::new(store) as Arc<dyn Store>
+            let store: Arc<dyn Store> = Arc::new(store);
+            store
         }
         .boxed()
     };
