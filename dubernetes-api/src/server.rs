@@ -27,6 +27,7 @@ mod rollout;
 mod routes;
 mod run;
 mod secrets;
+mod standby;
 mod stats;
 mod stream;
 mod system;
@@ -61,6 +62,7 @@ use crate::wire::Mode;
 use crate::{openapi, problem};
 use connections::Limits;
 pub use metrics::{ExportedMetrics, MetricsSource, serve_metrics};
+pub use standby::standby_router;
 
 /// Largest accepted body, in bytes: 1 MiB plus the contents of an app's files in base64.
 const MAX_BODY: usize = (1 << 20) + MAX_CONTENTS_BYTES.div_ceil(3) * 4;

@@ -33,7 +33,7 @@ pub(crate) use manifest::{ExplainArgs, ExportArgs, ImportArgs, InitArgs, exporte
 pub(crate) use node::NodeAddress;
 pub(crate) use orchestrate::{
     BindAddresses, CompletionArgs, DownArgs, IngressArgs, IngressKind, LogFormat, ManArgs,
-    RuntimeKind, ServeArgs, UpArgs,
+    RuntimeKind, ServeArgs, StoreKind, UpArgs,
 };
 pub(crate) use port_forward::{LineFormat, PortForwardArgs, PortPair};
 pub(crate) use replay::{Moment, ReplayArgs};

@@ -16,18 +16,20 @@ use crate::settings::Settings;
 use crate::socket_group::SocketGroup;
 use crate::state_dir::{self, SocketGuard};
 use crate::target::{Mode, find_running};
-use crate::wiring::{Adapters, ApiSocket, Purpose, RunningOrchestrator};
+use crate::wiring::{Adapters, ApiSocket, Purpose, RunningOrchestrator, SharedState};
 
 /// How long a shutdown waits for the list of pods.
 const LIST_LIMIT: Duration = Duration::from_millis(500);
 
-/// Locks the state folder, starts the controller and listens for commands.
+/// Locks the state folder, starts the controller and listens for commands. With a state that all
+/// managers share, waits until this one may act.
 pub(crate) async fn start(
     settings: &Settings,
     args: &IngressArgs,
     adopt: bool,
     group: Option<&str>,
     prompt: Option<&Arc<Prompt>>,
+    shared: Option<&mut SharedState>,
 ) -> Result<(RunningOrchestrator, SocketGuard)> {
     if settings.host.is_some() {
         let what = "this command starts an orchestrator, so it takes no host";
@@ -42,7 +44,10 @@ pub(crate) async fn start(
         Some(address) => Some(MetricsServer::listen(address).await?),
         None => None,
     };
-    let adapters = Adapters::open(settings, args, Purpose::Serve { adopt }).await?;
+    let adapters = match shared {
+        Some(shared) => shared.open(settings, args, adopt, group).await?,
+        None => Adapters::open(settings, args, Purpose::Serve { adopt }).await?,
+    };
     let adapters = adapters.with_approver(approver).with_metrics(metrics);
     adapters.check_engine(&settings.instance).await?;
     if let Some(everyone) = args.trusted_proxies.everyone() {

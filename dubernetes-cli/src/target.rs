@@ -269,6 +269,10 @@ fn help_for(problem: &Problem) -> Option<String> {
     if problem.is(ProblemKind::PreviouslyFailed) {
         return Some(RETRY_HELP.to_owned());
     }
+    if problem.is(ProblemKind::StandsBy) {
+        let help = "run the command there, or name it, such as by `--host ssh://NODE`";
+        return Some(help.to_owned());
+    }
     if problem.is(ProblemKind::TearingDown) {
         return Some("`dubernetes down` waits until that is done".to_owned());
     }

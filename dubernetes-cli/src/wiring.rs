@@ -2,6 +2,8 @@
 
 mod adapters;
 pub(crate) mod diagnostics;
+mod in_process;
+mod shared_state;
 pub(crate) mod state_files;
 
 use std::os::unix::net::UnixStream;
@@ -9,26 +11,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dubernetes_api::Client;
 use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess, router, serve_unix};
 use dubernetes_api::wire::Mode as Lifetime;
 use dubernetes_controller::{Approver, Mode, Orchestrator};
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::SystemClock;
-use dubernetes_core::error::chain;
 use dubernetes_core::ingress::Ingress;
 use dubernetes_core::replay::Recorder;
 use dubernetes_core::runtime::{ContainerRuntime, Owner, RuntimeError};
 use dubernetes_core::store::Store;
 use dubernetes_sqlite::Role;
 use futures_util::future::OptionFuture;
-use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{IngressArgs, IngressKind};
+use crate::args::{IngressArgs, StoreKind};
 use crate::journal::{DecisionJournal, JournalFolder};
 use crate::metrics::MetricsServer;
 use crate::node_tunnel::NodeTunnels;
@@ -36,7 +35,9 @@ use crate::report::{self, CliError, Result};
 use crate::settings::Settings;
 use crate::version::VERSION;
 pub(crate) use adapters::PROCESSES;
-use adapters::{Engine, Opened, OwnedStore, StoreKind, docker_runtime};
+use adapters::{Engine, Opened, OwnedStore, StoreEnd, docker_runtime};
+pub(crate) use in_process::InProcess;
+pub(crate) use shared_state::SharedState;
 
 /// How long calls and requests in flight may delay the shutdown. The API server gives up earlier.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -123,6 +124,9 @@ impl Adapters {
         purpose: Purpose,
     ) -> Result<Self> {
         args.check()?;
+        if args.store == StoreKind::Swarm {
+            return Err(shared_state::needs_serve());
+        }
         engine_endpoint(args)?;
         if matches!(purpose, Purpose::Serve { adopt: false } | Purpose::Command) {
             refuse_lost_state(settings, args).await?;
@@ -142,7 +146,7 @@ impl Adapters {
         let start = tokio::time::Instant::now();
         let mut announced = false;
         loop {
-            let (folder, holder) = match StoreKind::default().open(settings, args, purpose)? {
+            let (folder, holder) = match adapters::open_sqlite(settings, args, purpose)? {
                 Opened::Store(store) => return Self::with_store(settings, args, store),
                 Opened::Locked { folder, holder } => (folder.display().to_string(), holder),
             };
@@ -202,7 +206,7 @@ impl Adapters {
         };
         // The store is closed first: it must not have two ids at a time.
         drop(self);
-        StoreKind::default().set_id(settings, &id)?;
+        adapters::set_sqlite_id(settings, &id)?;
         Self::open_when_unlocked(settings, args, purpose).await
     }
 
@@ -214,7 +218,7 @@ impl Adapters {
         let folder = &settings.paths.state_dir;
         // The open store has created the folder.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-        let owner = Owner { id: store.id().to_owned(), folder: folder.display().to_string() };
+        let owner = Owner { id: store.id(), folder: folder.display().to_string() };
         let engine = args.runtime.open(settings, args, &folder, owner)?;
         let (ingress, issuer) = args.ingress().open(settings, args, &engine)?;
         Ok(Self { store, engine, ingress, issuer, approver: None, metrics: None })
@@ -335,7 +339,7 @@ fn refused(error: &RuntimeError) -> CliError {
 /// Refuses to create an empty state for an instance that exists on the engine: its state is
 /// somewhere else, or lost. An engine that does not answer is asked again by the controller.
 async fn refuse_lost_state(settings: &Settings, args: &IngressArgs) -> Result {
-    if StoreKind::default().exists(settings) {
+    if adapters::sqlite_exists(settings) {
         return Ok(());
     }
     let exists = args.runtime.has_instance(args, &settings.instance);
@@ -395,6 +399,15 @@ async fn watch_place(store: Arc<dyn OwnedStore>, stop: CancellationToken) {
     }
 }
 
+/// Why an orchestrator ends by itself.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// A part of it failed.
+    Error(CliError),
+    /// It must not act any more, for this reason; it may stand by.
+    Replaced(String),
+}
+
 /// A running orchestrator.
 #[derive(Debug)]
 pub(crate) struct RunningOrchestrator {
@@ -408,11 +421,12 @@ pub(crate) struct RunningOrchestrator {
 }
 
 impl RunningOrchestrator {
-    /// Resolves if a part of the orchestrator ends unexpectedly.
-    pub(crate) async fn failed(&mut self) -> CliError {
+    /// Resolves if a part of the orchestrator ends unexpectedly, or if another manager may act from
+    /// now on.
+    pub(crate) async fn failed(&mut self) -> Failed {
         let crashed = |error: JoinError| CliError::with_source("the orchestrator crashed", &error);
         // All arms are cancel-safe: a task that has ended stays so.
-        tokio::select! {
+        let error = tokio::select! {
             ended = &mut self.controller => match ended {
                 Err(error) => crashed(error),
                 Ok(()) => CliError::new("the controller exited unexpectedly"),
@@ -422,9 +436,13 @@ impl RunningOrchestrator {
                 Ok(Err(error)) => CliError::with_source("cannot serve the API", &error),
                 Ok(Ok(())) => CliError::new("the API server exited unexpectedly"),
             },
-            () = self.store.failed() => CliError::new("the store crashed")
-                .help("its data is intact; start the orchestrator again"),
-        }
+            end = self.store.failed() => match end {
+                StoreEnd::Crashed => CliError::new("the store crashed")
+                    .help("its data is intact; start the orchestrator again"),
+                StoreEnd::Replaced(why) => return Failed::Replaced(why),
+            },
+        };
+        Failed::Error(error)
     }
 
     /// Stops the orchestrator. Pods keep running, and so does an ingress that is a container.
@@ -437,61 +455,6 @@ impl RunningOrchestrator {
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
             tracing::warn!("some calls were still in flight at the end of the shutdown");
         }
-    }
-}
-
-/// An orchestrator in the process of one command, for that command only.
-#[derive(Debug)]
-pub(crate) struct InProcess {
-    running: RunningOrchestrator,
-    client: Client,
-    /// Whether requests are routed after its end.
-    outlived_by_ingress: bool,
-    /// Holds the socket; private to this user, and removed when dropped.
-    _folder: TempDir,
-}
-
-impl InProcess {
-    /// Starts the orchestrator. In [`Mode::Act`] the engine must answer.
-    pub(crate) async fn start(settings: &Settings, args: &IngressArgs, mode: Mode) -> Result<Self> {
-        let purpose = match mode {
-            Mode::Act => Purpose::Command,
-            Mode::Observe => Purpose::Read,
-        };
-        let adapters = Adapters::open(settings, args, purpose).await?;
-        if mode == Mode::Act {
-            adapters.engine.runtime.info().await.map_err(|error| match error {
-                RuntimeError::Rejected { .. } => refused(&error),
-                error => CliError::new(chain(&error))
-                    .help("start the engine, or name it with DOCKER_HOST or DUBERNETES_ENGINE"),
-            })?;
-            adapters.check_engine(&settings.instance).await?;
-        }
-        let failed =
-            |error: std::io::Error| CliError::with_source("cannot create a private socket", &error);
-        let folder = tempfile::Builder::new().prefix("dubernetes-").tempdir().map_err(failed)?;
-        let socket = folder.path().join("socket");
-        let listener = UnixListener::bind(&socket).map_err(failed)?;
-        let client = Client::unix(socket)?;
-        let socket = ApiSocket { listener, access: SocketAccess::SameUser };
-        let running = adapters.start(settings, args, mode, Lifetime::InProcess, socket);
-        let outlived_by_ingress = args.ingress() == IngressKind::Nginx;
-        Ok(Self { running, client, outlived_by_ingress, _folder: folder })
-    }
-
-    /// Returns a client of the orchestrator.
-    pub(crate) fn client(&self) -> Client {
-        self.client.clone()
-    }
-
-    /// Returns whether requests are routed after the end of the orchestrator.
-    pub(crate) fn is_outlived_by_ingress(&self) -> bool {
-        self.outlived_by_ingress
-    }
-
-    /// Stops the orchestrator. Pods keep running, and so does an ingress that is a container.
-    pub(crate) async fn shut_down(self) {
-        drop(self.client);
-        self.running.shut_down().await;
+        self.store.close().await;
     }
 }

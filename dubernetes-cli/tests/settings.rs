@@ -107,6 +107,7 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
         ("socket_group", all(["1", "2", "3"]), false),
         ("ssh", all(["ssh -4", "ssh -6", "ssh -v"]), true),
         ("state_dir", paths("", ".state"), true),
+        ("store", all(["sqlite", "sqlite", "sqlite"]), false),
         ("trusted_proxies", all(["10.0.0.0/8", "host-gateway,::1", "192.0.2.7"]), false),
     ]
 }

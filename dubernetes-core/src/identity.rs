@@ -113,9 +113,15 @@ const FIRST_REPLICA: u32 = 16;
 /// Addresses at the end of the subnet that are left for containers attached by others.
 const ENGINE_RESERVED: u32 = 64;
 
-/// Returns the address of the ingress container: the second of the subnet, after the gateway.
+/// Returns the usual address of the ingress container: the second of the subnet, after the gateway.
 pub fn ingress_address(subnet: Ipv4Net) -> Ipv4Addr {
     offset(subnet, 2)
+}
+
+/// Returns the addresses that the ingress container may have. It gets the first one, unless that is
+/// held for the container of a host that was lost.
+pub fn ingress_addresses(subnet: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
+    (2..FIRST_REPLICA).map(move |by| offset(subnet, by))
 }
 
 /// Returns the part of the subnet from which the engine may choose addresses: the last 64.

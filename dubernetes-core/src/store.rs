@@ -4,13 +4,19 @@
 //! events. A store holds no state of containers: the engine and the labels there are the truth
 //! about what runs.
 
+mod content;
 mod dedup;
+mod error;
+mod holder;
 mod put;
 mod rollout;
 mod rollout_command;
 mod secrets;
 
+pub use content::{StoreContent, StoreParts};
 pub use dedup::{DEDUP_WINDOW, merge, record};
+pub use error::StoreError;
+pub use holder::{HoldContent, StoreOperation};
 pub use put::{ExistingApp, StoreDecision, decide_put};
 pub use rollout::{Outcome, RevisionCause, RevisionFailure, RevisionRollout};
 pub use rollout_command::{
@@ -28,14 +34,12 @@ use futures_core::stream::BoxStream;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
-use thiserror::Error;
 
 use crate::app::{
-    AppName, AppSpec, Generation, HashedSpec, HostName, InvalidSpec, RevisionId, RouteConflict,
-    Secret, SecretName, Stop, ValidSpec,
+    AppName, AppSpec, Generation, HashedSpec, HostName, RevisionId, Secret, SecretName, Stop,
+    ValidSpec,
 };
 use crate::certificate::{Authority, StoredCertificate};
-use crate::error::SharedError;
 use crate::event::{Event, EventKind, NewEvent};
 use crate::runtime::{ContainerId, ImageId};
 
@@ -60,6 +64,9 @@ use crate::runtime::{ContainerId, ImageId};
 /// | [`update_rollout`](Store::update_rollout) | [`decide_rollout_command`] |
 /// | [`record_rollout`](Store::record_rollout) | [`apply_rollout_update`] |
 /// | [`append`](Store::append) | [`merge`] with a repeated event, else [`record`] |
+///
+/// A store that holds everything in memory, and writes what a method changed before it returns,
+/// implements [`HoldContent`] instead: two methods.
 ///
 /// [`AppSpec`] serializes the contents of files and secrets as hashes. A store that serializes
 /// specifications takes them out by [`AppSpec::take_contents`], keeps them encrypted beside the
@@ -408,93 +415,4 @@ pub struct EventQuery {
     pub after: u64,
     /// At most this number of events, the newest.
     pub limit: u32,
-}
-
-/// Why an operation on the store failed, classified by what the caller must do.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// The specification breaks rules, or lacks contents of files. Correct it.
-    #[error("app `{name}` is invalid: {problems}")]
-    Invalid {
-        /// The name.
-        name: AppName,
-        /// What is wrong.
-        problems: InvalidSpec,
-    },
-    /// The instance is torn down, so that no app can be stored. Wait until that is done.
-    #[error("the instance is being torn down")]
-    TearingDown,
-    /// The app does not exist.
-    #[error("app `{name}` not found")]
-    NotFound {
-        /// The name.
-        name: AppName,
-    },
-    /// The caller's view is stale: read and decide again.
-    #[error("app `{name}` has generation {present}, not {expected}")]
-    StaleGeneration {
-        /// The app.
-        name: AppName,
-        /// The generation that the caller expected.
-        expected: Generation,
-        /// The stored generation; 0 if the app does not exist.
-        present: Generation,
-    },
-    /// Another app has the same host and path, or the same port of the host.
-    #[error("{0}")]
-    RouteTaken(RouteConflict),
-    /// A revision with this content has failed. Apply another specification, or set `retry`.
-    #[error("revision {revision} of app `{name}` already failed with this spec: {reason}")]
-    PreviouslyFailed {
-        /// The app.
-        name: AppName,
-        /// The revision.
-        revision: RevisionId,
-        /// Why it failed.
-        reason: String,
-    },
-    /// The revision does not exist, or there is no earlier one.
-    #[error("{}", no_revision(name, *revision))]
-    NoRevision {
-        /// The app.
-        name: AppName,
-        /// The requested revision.
-        revision: Option<RevisionId>,
-        /// The kept revisions.
-        kept: Vec<RevisionId>,
-    },
-    /// The secret does not exist.
-    #[error("secret `{name}` not found")]
-    SecretNotFound {
-        /// The name.
-        name: SecretName,
-    },
-    /// Apps use the secret, so it cannot be deleted. Change or delete them first.
-    #[error("secret `{name}` is used by {}", join_names(apps))]
-    SecretInUse {
-        /// The name.
-        name: SecretName,
-        /// The apps, ordered by name, at least one.
-        apps: Vec<AppName>,
-    },
-    /// Another process holds the store. Retry.
-    #[error("the store is busy")]
-    Busy(#[source] SharedError),
-    /// No space is left. Reads still work; a person has to act.
-    #[error("the store is full")]
-    Full(#[source] SharedError),
-    /// The store cannot be read or written. A person has to act.
-    #[error("the store failed")]
-    Failed(#[source] SharedError),
-}
-
-fn join_names(apps: &[AppName]) -> String {
-    apps.iter().map(|app| format!("app/{app}")).collect::<Vec<_>>().join(", ")
-}
-
-fn no_revision(name: &AppName, revision: Option<RevisionId>) -> String {
-    match revision {
-        Some(revision) => format!("app `{name}` has no revision {revision}"),
-        None => format!("app `{name}` has no earlier revision to roll back to"),
-    }
 }

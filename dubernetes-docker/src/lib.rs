@@ -31,6 +31,7 @@
 mod runtime;
 
 mod archive;
+mod configs;
 mod diagnostics;
 mod events;
 mod files;
@@ -52,6 +53,7 @@ mod error;
 mod owners;
 mod pulls;
 
+pub use configs::{MAX_CONFIG_BYTES, SwarmConfig};
 pub use diagnostics::HostInfo;
 pub use runtime::DockerRuntime;
 pub use swarm::SwarmNode;

@@ -1,6 +1,6 @@
 //! What an image of nginx offers for the names of apps, and for counting requests.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use dubernetes_core::identity::{ingress_address, name_range};
 use dubernetes_core::ingress::{IngressError, Listener, PortSupport, Protocol, RouteTable};
@@ -228,7 +228,7 @@ impl NginxIngress {
         table: &RouteTable,
     ) -> Result<RenderContext, IngressError> {
         if table.is_empty() {
-            return Ok(self.basic_context(network, None));
+            return Ok(self.basic_context(network, nginx.address, None));
         }
         let features = async {
             match table.listeners[..] {
@@ -238,15 +238,24 @@ impl NginxIngress {
             }
         };
         let (build, features) = tokio::try_join!(self.build(&nginx.id), features)?;
-        Ok(RenderContext { features, ..self.basic_context(network, Some(build)) })
+        Ok(RenderContext { features, ..self.basic_context(network, nginx.address, Some(build)) })
     }
 
     /// Returns what files are rendered for that need no feature.
-    pub(crate) fn basic_context(&self, network: &Network, build: Option<Build>) -> RenderContext {
+    pub(crate) fn basic_context(
+        &self,
+        network: &Network,
+        address: IpAddr,
+        build: Option<Build>,
+    ) -> RenderContext {
         let config = &self.nginx.config;
         let gateway = Ipv4Addr::from(u32::from(network.subnet.network()) + 1);
         RenderContext {
-            address: ingress_address(network.subnet),
+            address: match address {
+                IpAddr::V4(address) => address,
+                // Subnets are of IPv4.
+                IpAddr::V6(_) => ingress_address(network.subnet),
+            },
             gateway,
             any_address: self.nginx.any_address(),
             version: build.map(|build| build.version),

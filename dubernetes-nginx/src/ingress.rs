@@ -139,7 +139,9 @@ impl NginxIngress {
 
     /// Returns the files of a container that serves nothing.
     fn empty_generation(&self, network: &Network) -> Result<Generation, IngressError> {
-        let written = config::write(&RouteTable::default(), &self.basic_context(network, None));
+        let address = self.nginx.planned_address(network).into();
+        let context = self.basic_context(network, address, None);
+        let written = config::write(&RouteTable::default(), &context);
         written.map_err(|illegal| failure(illegal.to_string()))
     }
 
@@ -336,6 +338,7 @@ impl Ingress for NginxIngress {
         let list = self.nginx.runtime.list(&self.nginx.config.instance);
         let (network, containers) = tokio::try_join!(self.network(), list)?;
         let found = self.nginx.pick(&containers);
+        self.nginx.remove_strays(&containers, found.as_ref()).await;
         let (ensured, context) = self.ensure_running(found, &network, requested).await?;
         let Ensured { nginx, changed: started, warning } = ensured;
         let serving = self.nginx.query_generation(&nginx).await.ok();
@@ -425,7 +428,9 @@ impl Ingress for NginxIngress {
 
     async fn repair(&self) -> Result<Option<String>, IngressError> {
         let _lock = self.apply_lock.lock().await;
-        let Some(container) = self.nginx.find().await? else { return Ok(None) };
+        let containers = self.nginx.runtime.list(&self.nginx.config.instance).await?;
+        let Some(container) = self.nginx.pick(&containers) else { return Ok(None) };
+        self.nginx.remove_strays(&containers, Some(&container)).await;
         let Ok(nginx) = RunningNginx::from_container(&container) else { return Ok(None) };
         let Ok(digest) = self.nginx.query_generation(&nginx).await else { return Ok(None) };
         let generation = self.served_generation(&nginx, &digest).await?;

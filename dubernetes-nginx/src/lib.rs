@@ -59,6 +59,7 @@ mod ports;
 mod proxy;
 mod quarantine;
 mod request;
+mod strays;
 pub mod version;
 mod workers;
 

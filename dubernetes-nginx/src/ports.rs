@@ -40,7 +40,8 @@ pub(crate) fn published(containers: &[Container], nginx: &Nginx) -> Vec<HostPort
     let ports = |container: &Container| {
         let app = app_of(container, nginx)?;
         let is_running = matches!(container.state, ContainerState::Running { .. });
-        (is_running && container.endpoint.is_some()).then(|| read_label(container, &app))?
+        let is_used = is_running && !nginx.is_leaving(container);
+        (is_used && container.endpoint.is_some()).then(|| read_label(container, &app))?
     };
     let mut all: Vec<_> = containers.iter().filter_map(ports).collect();
     all.sort_by(|a, b| a.first().map(|port| &port.app).cmp(&b.first().map(|port| &port.app)));
@@ -94,7 +95,7 @@ impl Nginx {
         let mut existing = BTreeMap::new();
         for container in containers {
             let Some(app) = app_of(container, self) else { continue };
-            if wanted.contains_key(&app) {
+            if wanted.contains_key(&app) && !self.is_leaving(container) {
                 existing.insert(app, container);
             } else {
                 self.remove_ports(container).await?;

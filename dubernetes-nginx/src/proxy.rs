@@ -54,7 +54,7 @@ pub(crate) const HTTPS_PORT: u16 = 443;
 const GRACE: app::Duration = app::Duration::from_secs(5);
 /// Grace period of a container that is replaced. nginx takes no new request meanwhile, so a long
 /// one would interrupt every app for a few requests in progress.
-const REPLACED_GRACE: app::Duration = app::Duration::from_secs(1);
+pub(crate) const REPLACED_GRACE: app::Duration = app::Duration::from_secs(1);
 /// Grace period of a paused container. It serves no client, so a quick restart serves them sooner.
 const PAUSED_GRACE: app::Duration = app::Duration::from_secs(1);
 /// Deadline for nginx to answer after a start or reload.
@@ -201,7 +201,8 @@ impl Nginx {
         let is_ingress = |container: &&Container| {
             matches!(Component::identify(container, instance), Ok(Component::Ingress))
         };
-        all.iter().find(is_ingress).cloned()
+        // Of several, the one that may stay.
+        all.iter().filter(is_ingress).min_by_key(|found| self.is_leaving(found)).cloned()
     }
 
     /// Ensures that nginx runs on `network`, in the container `found` if there is one. A container
@@ -272,9 +273,10 @@ impl Nginx {
         Ok(Ensured::new(self.replace(&found.id, image, network, starts).await?, true))
     }
 
-    /// Returns true if a container was created with the present settings.
+    /// Returns true if a container was created with the present settings, where it has to be.
     pub(crate) fn has_settings(&self, container: &Container, network: &Network) -> bool {
         container.labels.get(SETTINGS) == Some(&self.settings_hash(network))
+            && !self.is_leaving(container)
     }
 
     /// Returns the image that the settings name, pulled if necessary.

@@ -1,9 +1,9 @@
 //! The request for the nginx container, and the hash of its settings.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use dubernetes_core::app::{Signal, Transport};
-use dubernetes_core::identity::{ingress_address, ingress_name, name_range};
+use dubernetes_core::identity::{ingress_address, ingress_addresses, ingress_name, name_range};
 use dubernetes_core::labels::{ADDRESS, COMPONENT, INGRESS, INSTANCE, PORT};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerRequest, ContainerState, Network, NetworkAddress, PublishedPort,
@@ -33,7 +33,7 @@ pub(crate) fn outside_ports(any_address: bool) -> (u16, u16) {
 impl Nginx {
     pub(crate) fn request(&self, network: &Network, image: String) -> ContainerRequest {
         let instance = &self.config.instance;
-        let address = ingress_address(network.subnet);
+        let address = self.planned_address(network);
         let labels = [
             (INSTANCE, instance.to_string()),
             (COMPONENT, INGRESS.to_owned()),
@@ -76,6 +76,17 @@ impl Nginx {
                 .collect(),
             ..ContainerRequest::new(ingress_name(instance), image)
         }
+    }
+
+    /// Returns the address that a new container gets: the usual one, unless it is held for the
+    /// container of a host that was lost.
+    pub(crate) fn planned_address(&self, network: &Network) -> Ipv4Addr {
+        let networks = self.runtime.networks();
+        let held = networks.map(|networks| networks.held_addresses(&self.config.instance));
+        let held = held.unwrap_or_default();
+        let mut free =
+            ingress_addresses(network.subnet).filter(|ip| !held.contains(&IpAddr::V4(*ip)));
+        free.next().unwrap_or_else(|| ingress_address(network.subnet))
     }
 
     /// Returns whether requests from outside arrive at any address of the container: what publishes

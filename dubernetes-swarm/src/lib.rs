@@ -1,5 +1,6 @@
-//! Docker Swarm runtime for Dubernetes: [`SwarmRuntime`] implements [`ContainerRuntime`] on the
-//! engines of several machines.
+//! Docker Swarm for Dubernetes: [`SwarmRuntime`] implements [`ContainerRuntime`] on the engines of
+//! several machines, and [`SwarmStore`] a [`Store`](dubernetes_core::store::Store) that all
+//! managers share.
 //!
 //! ```
 //! use dubernetes_core::runtime::{Capability, ContainerRuntime};
@@ -32,10 +33,13 @@ mod runtime;
 
 mod connect;
 mod create;
+mod lease;
 mod memory;
 mod names;
 mod parts;
 mod placement;
+mod store;
 
 pub use connect::EntryConnector;
 pub use runtime::SwarmRuntime;
+pub use store::{Attempt, Candidate, SwarmStore};

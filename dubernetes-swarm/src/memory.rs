@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dubernetes_core::app::InstanceName;
-use dubernetes_core::labels::{ADDRESS, APP, REVISION};
+use dubernetes_core::labels::{ADDRESS, APP, COMPONENT, INGRESS, PORTS, REVISION};
 use dubernetes_core::runtime::{Container, ContainerId, RuntimeError};
 use tokio::time::Instant;
 
@@ -34,6 +34,8 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) node: String,
+    /// Requests arrive there.
+    pub(crate) is_entry: bool,
     /// Its containers should move.
     pub(crate) is_drained: bool,
     pub(crate) answer: Answer,
@@ -102,7 +104,8 @@ impl Memory {
         }
         let (mut all, mut lost, mut leaving) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         let mut failed = None;
-        for Asked { node, is_drained, answer } in asked {
+        for Asked { node, is_entry, is_drained, answer } in asked {
+            let is_silent = !matches!(answer, Answer::Listed(_));
             let last = former.remove(&node);
             let (list, is_lost) = match answer {
                 Answer::Listed(list) => (Some(list), false),
@@ -119,13 +122,16 @@ impl Memory {
             let key = (instance.clone(), node.clone());
             let _ = if is_lost { inner.down.insert(key) } else { inner.down.remove(&key) };
             let Some(list) = list else { continue };
-            if is_lost {
-                lost.extend(list.iter().filter_map(planned_address));
-            } else {
-                let may_move = |container: &&Container| !container.labels.contains_key(BOUND);
-                let moves = list.iter().filter(|_| is_drained).filter(may_move);
-                leaving.extend(moves.map(|container| container.id.clone()));
-                all.extend(list.iter().cloned());
+            for container in &list {
+                let is_misplaced = !is_entry && serves_entry(container);
+                let moves = is_misplaced || is_drained && !container.labels.contains_key(BOUND);
+                // What served an entry that is away is replaced at once on the present one.
+                if is_lost || is_misplaced && is_silent {
+                    lost.extend(planned_address(container));
+                } else {
+                    leaving.extend(moves.then(|| container.id.clone()));
+                    all.push(container.clone());
+                }
             }
             inner.places.extend(list.iter().map(|found| (found.id.clone(), node.clone())));
             inner.lists.insert((instance.clone(), node), list);
@@ -258,6 +264,12 @@ impl Drop for Reserved<'_> {
             inner.creating.remove(&self.name);
         }
     }
+}
+
+/// Returns whether a container belongs where requests arrive.
+fn serves_entry(container: &Container) -> bool {
+    let component = container.labels.get(COMPONENT).map(String::as_str);
+    matches!(component, Some(INGRESS | PORTS))
 }
 
 /// Returns the address that a container was created with.

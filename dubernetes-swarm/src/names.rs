@@ -7,21 +7,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dubernetes_core::app::{AppName, InstanceName};
 use dubernetes_core::error::chain;
-use dubernetes_core::identity::{ingress_address, name_range};
+use dubernetes_core::identity::name_range;
 use dubernetes_core::labels::{Component, INSTANCE};
 use dubernetes_core::runtime::{
-    Container, ContainerId, ContainerRuntime as _, ContainerState, ImageId, Networks as _,
-    RuntimeError,
+    Container, ContainerId, ContainerRuntime as _, ContainerState, Networks as _, RuntimeError,
 };
 use dubernetes_docker::DockerRuntime;
 use futures_util::future::join_all;
 use ipnet::Ipv4Net;
 
+use crate::memory::planned_address;
 use crate::runtime::{Member, SwarmRuntime};
 
 /// The names that were last published, and to which containers.
@@ -43,7 +43,7 @@ impl Published {
 }
 
 /// Returns the script that makes names of apps known, and their addresses reachable.
-fn script(subnet: Ipv4Net, names: &BTreeMap<AppName, Ipv4Addr>) -> Option<String> {
+fn script(subnet: Ipv4Net, ingress: IpAddr, names: &BTreeMap<AppName, Ipv4Addr>) -> Option<String> {
     let range = name_range(subnet)?;
     // The range is a quarter of a network of 1,024 addresses, so its first bytes tell it apart.
     let [a, b, c, _] = range.network().octets();
@@ -53,15 +53,16 @@ fn script(subnet: Ipv4Net, names: &BTreeMap<AppName, Ipv4Addr>) -> Option<String
         let _ = write!(lines, "{address}\\t{name}\\n");
     }
     Some(format!(
-        "ip route replace {range} via {} && text=$(grep -v '^{a}\\.{b}\\.{c}\\.' /etc/hosts) && \
-         printf '%s\\n{lines}' \"$text\" > /etc/hosts",
-        ingress_address(subnet)
+        "ip route replace {range} via {ingress} && \
+         text=$(grep -v '^{a}\\.{b}\\.{c}\\.' /etc/hosts) && \
+         printf '%s\\n{lines}' \"$text\" > /etc/hosts"
     ))
 }
 
 impl SwarmRuntime {
     /// Publishes the names to a container that has just been started on another node.
     pub(crate) async fn publish_to(&self, engine: &DockerRuntime, id: &ContainerId) {
+        // The engine of the entry does it itself.
         if engine.endpoint() == self.manager.endpoint() {
             return;
         }
@@ -83,7 +84,8 @@ impl SwarmRuntime {
         }
     }
 
-    /// Publishes the names to all running containers on other nodes.
+    /// Publishes the names to all running containers on other nodes, and to those here that may
+    /// have been started while another node was the entry.
     pub(crate) async fn publish_to_others(
         &self,
         instance: &InstanceName,
@@ -91,7 +93,8 @@ impl SwarmRuntime {
     ) -> Result<(), RuntimeError> {
         self.published.lock().names.insert(instance.clone(), names.clone());
         let members = self.members().await?;
-        let others = members.iter().filter(|member| !member.is_entry && member.node.is_ready);
+        let is_other = |member: &&Member| !member.is_entry || self.has_other_entries;
+        let others = members.iter().filter(|member| member.node.is_ready).filter(is_other);
         let publish = async |Member { node, engine, .. }: &Member| {
             let seen = self.memory.seen(instance, &node.name);
             if let Err(error) = self.publish(engine, &seen, instance, names).await {
@@ -110,16 +113,19 @@ impl SwarmRuntime {
         instance: &InstanceName,
         names: &BTreeMap<AppName, Ipv4Addr>,
     ) -> Result<(), RuntimeError> {
-        let (Some(image), Some(network)) =
-            (self.ingress_image(instance).await?, self.manager.find(instance).await?)
+        let (Some(ingress), Some(network)) =
+            (self.ingress(instance).await?, self.manager.find(instance).await?)
         else {
             return Ok(());
         };
-        let Some(script) = script(network.subnet, names) else { return Ok(()) };
+        let Some(address) = planned_address(&ingress) else { return Ok(()) };
+        let Some(script) = script(network.subnet, address, names) else { return Ok(()) };
+        let image = ingress.image_id;
         let places = self.memory.places();
         self.published.lock().done.retain(|id, _| places.contains_key(id));
         for container in containers {
-            let is_running = matches!(container.state, ContainerState::Running { .. });
+            let is_running = matches!(container.state, ContainerState::Running { .. })
+                && container.id != ingress.id;
             let done = (container.state.clone(), script.clone());
             if !is_running || self.published.lock().done.get(&container.id) == Some(&done) {
                 continue;
@@ -138,16 +144,13 @@ impl SwarmRuntime {
         Ok(())
     }
 
-    /// Returns the image of the ingress, which has what a helper needs.
-    async fn ingress_image(
-        &self,
-        instance: &InstanceName,
-    ) -> Result<Option<ImageId>, RuntimeError> {
+    /// Returns the container of the ingress, whose image has what a helper needs.
+    async fn ingress(&self, instance: &InstanceName) -> Result<Option<Container>, RuntimeError> {
         let containers = self.manager.list(instance).await?;
         let is_ingress = |container: &Container| {
             matches!(Component::identify(container, instance), Ok(Component::Ingress))
         };
-        Ok(containers.into_iter().find(is_ingress).map(|container| container.image_id))
+        Ok(containers.into_iter().find(is_ingress))
     }
 }
 
@@ -158,10 +161,10 @@ mod tests {
     #[test]
     fn script_routes_to_the_ingress_and_replaces_names() {
         let names = BTreeMap::from([(AppName::parse("api").unwrap(), [10, 9, 2, 7].into())]);
-        let script = script("10.9.0.0/22".parse().unwrap(), &names).unwrap();
+        let script = script("10.9.0.0/22".parse().unwrap(), [10, 9, 0, 3].into(), &names).unwrap();
         assert_eq!(
             script,
-            "ip route replace 10.9.2.0/24 via 10.9.0.2 && text=$(grep -v '^10\\.9\\.2\\.' \
+            "ip route replace 10.9.2.0/24 via 10.9.0.3 && text=$(grep -v '^10\\.9\\.2\\.' \
              /etc/hosts) && printf '%s\\n10.9.2.7\\tapi\\n' \"$text\" > /etc/hosts"
         );
     }

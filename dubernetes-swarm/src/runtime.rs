@@ -37,6 +37,8 @@ pub struct SwarmRuntime {
     entry: Arc<OnceCell<String>>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) published: Arc<Published>,
+    /// Whether another node may have been the entry.
+    pub(crate) has_other_entries: bool,
     /// Held while an image is copied: two copies at a time would only take longer.
     pub(crate) copying: Arc<tokio::sync::Mutex<()>>,
 }
@@ -60,8 +62,16 @@ impl SwarmRuntime {
             entry: Arc::default(),
             memory: Arc::default(),
             published: Arc::default(),
+            has_other_entries: false,
             copying: Arc::default(),
         }
+    }
+
+    /// Expects that other managers are the entry at other times: containers of the present one may
+    /// have been started from there.
+    #[must_use]
+    pub fn with_other_entries(self) -> Self {
+        Self { has_other_entries: true, ..self }
     }
 
     /// Connects to the engine of another node, given by its name in the swarm. Nodes without a
@@ -180,7 +190,7 @@ impl ContainerRuntime for SwarmRuntime {
             if let Answer::Silent(error) = &answer {
                 tracing::debug!(node = node.name, error = chain(error), "node is silent");
             }
-            Asked { node: node.name, is_drained: node.is_drained, answer }
+            Asked { node: node.name, is_entry, is_drained: node.is_drained, answer }
         };
         self.memory.merge(instance, join_all(members.into_iter().map(ask)).await)
     }

@@ -17,6 +17,7 @@ pub mod engine_proxy;
 pub mod h2c;
 pub mod http;
 pub mod load;
+pub mod manager;
 pub mod manifest;
 pub mod own_engine;
 pub mod pebble;

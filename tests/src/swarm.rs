@@ -1,5 +1,6 @@
 //! A swarm of a test's own: the engines of three machines, each in namespaces of its own, on one
-//! bridge. The first machine is the manager. A machine can be killed or cut off, and come back.
+//! bridge. The first machine is the manager, or all are. A machine can be killed or cut off, and
+//! come back.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub struct Swarm {
     /// The first three bytes of their addresses.
     base: String,
     storage_driver: String,
+    /// Every machine is a manager, and can be killed.
+    all_manage: bool,
     machines: Vec<Option<Child>>,
 }
 
@@ -31,6 +34,15 @@ impl Swarm {
     /// Starts machines, and loads these images on the manager. Returns `None`, and says that the
     /// test is skipped, where that is not possible.
     pub fn start(test: &str, machines: usize, images: &[&str]) -> Option<Self> {
+        Self::start_with(test, machines, images, false)
+    }
+
+    /// Like [`Self::start`], with machines that are all managers and have the images.
+    pub fn start_managers(test: &str, machines: usize, images: &[&str]) -> Option<Self> {
+        Self::start_with(test, machines, images, true)
+    }
+
+    fn start_with(test: &str, machines: usize, images: &[&str], all_manage: bool) -> Option<Self> {
         let exists = |program: &&str| Command::new(program).arg("--version").output().is_ok();
         if !geteuid().is_root() || !PROGRAMS.iter().all(exists) {
             let line = format!("skipped {test}: it needs root, and {}\n", PROGRAMS.join(", "));
@@ -45,6 +57,7 @@ impl Swarm {
             prefix: format!("dsw{}n", pid % 100_000),
             base: format!("10.99.{}", pid % 250),
             storage_driver: driver.trim().to_owned(),
+            all_manage,
             machines: Vec::new(),
         };
         swarm.connect_machines(machines);
@@ -55,7 +68,9 @@ impl Swarm {
         swarm.form(machines);
         let archive = swarm.path("images.tar");
         run("docker", &[&["save", "-o", &archive], images].concat());
-        swarm.docker(1, &["load", "-q", "-i", &archive]);
+        for number in 1..=if all_manage { machines } else { 1 } {
+            swarm.docker(number, &["load", "-q", "-i", &archive]);
+        }
         Some(swarm)
     }
 
@@ -112,10 +127,11 @@ impl Swarm {
              >>{folder}/dockerd.log 2>&1"
         );
         // `ip netns exec` would hide the cgroups. A worker has process ids of its own, so that it
-        // dies as a whole; those of the manager are the ones that the orchestrator sees.
+        // dies as a whole; those of the manager are the ones that the orchestrator sees, unless
+        // that runs in the machine as well.
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{name}")).args(["unshare", "--uts", "--mount"]);
-        if number > 1 {
+        if self.dies_as_a_whole(number) {
             command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
         }
         command.args(["--propagation", "private", "--", "sh", "-c", &script]);
@@ -134,7 +150,8 @@ impl Swarm {
         let pool = ["--default-addr-pool", "10.98.0.0/16", "--default-addr-pool-mask-length", "24"];
         let own = ["--advertise-addr", &address, "--listen-addr", &address];
         self.docker(1, &[&["swarm", "init"], &pool[..], &own].concat());
-        let token = self.docker(1, &["swarm", "join-token", "-q", "worker"]);
+        let role = if self.all_manage { "manager" } else { "worker" };
+        let token = self.docker(1, &["swarm", "join-token", "-q", role]);
         for number in 2..=machines {
             let own = self.address(number);
             let own = ["--advertise-addr", &own, "--listen-addr", &own];
@@ -143,13 +160,26 @@ impl Swarm {
         }
     }
 
-    /// Kills a worker with everything that runs on it, as a power cut does.
+    fn dies_as_a_whole(&self, number: usize) -> bool {
+        number > 1 || self.all_manage
+    }
+
+    /// Returns the arguments of `nsenter` for a program on a machine that dies as a whole.
+    pub fn enter(&self, number: usize) -> Vec<String> {
+        let outer = self.machines[number - 1].as_ref().unwrap().id();
+        let children = std::fs::read_to_string(format!("/proc/{outer}/task/{outer}/children"));
+        let first = children.unwrap().split_whitespace().next().unwrap().to_owned();
+        let arguments = ["--target", &first, "--net", "--uts", "--mount", "--pid", "--"];
+        arguments.map(str::to_owned).to_vec()
+    }
+
+    /// Kills a machine with everything that runs on it, as a power cut does.
     ///
     /// # Panics
     ///
-    /// If the machine is the manager, or does not run.
+    /// If the machine is the only manager, or does not run.
     pub fn kill(&mut self, number: usize) {
-        assert!(number > 1, "the manager shares its process ids");
+        assert!(self.dies_as_a_whole(number), "the manager shares its process ids");
         let mut machine = self.machines[number - 1].take().unwrap();
         machine.kill().unwrap();
         let _ = machine.wait().unwrap();
@@ -178,13 +208,18 @@ impl Swarm {
 
     /// Returns the settings of an orchestrator on the manager.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
-        let others = 2..=self.machines.len();
+        self.settings_of(1)
+    }
+
+    /// Returns the settings of an orchestrator on a manager.
+    pub fn settings_of(&self, manager: usize) -> Vec<(&'static str, String)> {
+        let others = (1..=self.machines.len()).filter(|number| *number != manager);
         let nodes = others.map(|number| format!("{}={}", self.name(number), self.host(number)));
         vec![
             ("DUBERNETES_RUNTIME", "swarm".to_owned()),
-            ("DUBERNETES_ENGINE", self.host(1)),
+            ("DUBERNETES_ENGINE", self.host(manager)),
             ("DUBERNETES_NODE", nodes.collect::<Vec<_>>().join(",")),
-            ("DUBERNETES_HTTP_BIND", self.address(1)),
+            ("DUBERNETES_HTTP_BIND", self.address(manager)),
         ]
     }
 
@@ -261,7 +296,7 @@ impl Drop for Swarm {
         let numbers = (1..=self.machines.len()).rev();
         for number in numbers {
             let Some(mut machine) = self.machines[number - 1].take() else { continue };
-            if number == 1 {
+            if !self.dies_as_a_whole(number) {
                 let listed = self.try_docker(1, &["ps", "-aq"]);
                 let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
                 let containers: Vec<_> = listed.lines().collect();

@@ -158,6 +158,8 @@ pub enum ProblemKind {
     NotReady,
     /// The orchestrator is stopping.
     Stopping,
+    /// Another manager of the swarm acts, and this one stands by.
+    StandsBy,
     /// The engine did not answer in time.
     EngineTimeout,
     /// The store has no space left.
@@ -166,7 +168,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::InvalidJson,
         Self::InvalidQuery,
         Self::InvalidRequest,
@@ -195,6 +197,7 @@ impl ProblemKind {
         Self::EngineUnreachable,
         Self::NotReady,
         Self::Stopping,
+        Self::StandsBy,
         Self::EngineTimeout,
         Self::StoreFull,
     ];
@@ -236,6 +239,7 @@ impl ProblemKind {
             }
             Self::NotReady => ("not-ready", "not ready", 503),
             Self::Stopping => ("stopping", "the orchestrator is stopping", 503),
+            Self::StandsBy => ("stands-by", "another manager of the swarm acts", 503),
             Self::EngineTimeout => {
                 ("engine-timeout", "the container engine did not answer in time", 504)
             }

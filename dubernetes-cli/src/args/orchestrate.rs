@@ -28,6 +28,16 @@ pub(crate) struct IngressArgs {
         default_value = "docker"
     )]
     pub(crate) runtime: RuntimeKind,
+    /// Where the state is kept: in a file of this machine, or in the swarm, for `--runtime swarm`,
+    /// where `serve` on another manager takes over if this one is lost.
+    #[arg(
+        long,
+        env = "DUBERNETES_STORE",
+        hide_env_values = true,
+        value_name = "STORE",
+        default_value = "sqlite"
+    )]
+    pub(crate) store: StoreKind,
     /// What routes requests: nginx in a container, or a proxy in the orchestrator's own process,
     /// which ends with it. Default: nginx with `--runtime docker`, else proxy.
     #[arg(long, env = "DUBERNETES_INGRESS", hide_env_values = true, value_name = "INGRESS")]
@@ -227,6 +237,15 @@ pub(crate) enum RuntimeKind {
     Process,
 }
 
+/// Where the state is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoreKind {
+    /// SQLite file in the state folder.
+    Sqlite,
+    /// Configs of the swarm.
+    Swarm,
+}
+
 /// What routes requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum IngressKind {
@@ -262,6 +281,7 @@ impl IngressArgs {
         let settings = [
             ("--engine", self.engine.is_some(), of_docker),
             ("--node", !self.nodes.is_empty(), of_swarm),
+            ("--store swarm", self.store == StoreKind::Swarm, of_swarm),
             ("--https-port", self.https_port.is_some(), of_nginx),
             ("--trusted-proxies", !self.trusted_proxies.is_empty(), of_nginx),
             ("--ingress-image", self.ingress_image != INGRESS_IMAGE, of_nginx),

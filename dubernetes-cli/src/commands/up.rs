@@ -15,6 +15,7 @@ use crate::secrets;
 use crate::settings::Settings;
 use crate::sources::read_apps;
 use crate::target::{Target, find_running};
+use crate::wiring::Failed;
 
 pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Result {
     let apps = read_apps(&args.files)?;
@@ -25,7 +26,7 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Result {
     }
     let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.url_ports())));
     let (mut orchestrator, guard) =
-        start(settings, &args.ingress, false, None, prompt.as_ref()).await?;
+        start(settings, &args.ingress, false, None, prompt.as_ref(), None).await?;
     // A program that reads the ready line may send a signal at once.
     let interrupted = interrupted();
     report::print_line(&ready_line(settings, &args.ingress));
@@ -33,7 +34,10 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Result {
     // the cause when those streams end.
     let result = tokio::select! {
         biased;
-        error = orchestrator.failed() => Err(error),
+        failed = orchestrator.failed() => Err(match failed {
+            Failed::Error(error) => error,
+            Failed::Replaced(why) => CliError::new(why),
+        }),
         result = apply_and_show_events(args, settings, &apps) => result,
         () = interrupted => Err(CliError::already_reported(INTERRUPTED)),
         () = quit_requested(prompt.as_deref()) => Ok(()),

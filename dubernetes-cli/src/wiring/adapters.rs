@@ -24,7 +24,7 @@ use dubernetes_swarm::{EntryConnector, SwarmRuntime};
 use dubernetes_tls::{AcmeSettings, TlsIssuer};
 use jiff::Timestamp;
 
-use crate::args::{IngressArgs, IngressKind, NodeAddress, RuntimeKind};
+use crate::args::{IngressArgs, IngressKind, NodeAddress, RuntimeKind, StoreKind};
 use crate::host::Host;
 use crate::node_tunnel::NodeTunnels;
 use crate::report::{CliError, Result, USAGE};
@@ -32,14 +32,6 @@ use crate::settings::Settings;
 use crate::state_dir;
 
 use super::Purpose;
-
-/// Store of the desired state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum StoreKind {
-    /// SQLite file in the state folder.
-    #[default]
-    Sqlite,
-}
 
 /// A container engine and where it is.
 #[derive(Debug)]
@@ -83,6 +75,9 @@ impl RuntimeKind {
             Self::Docker => Arc::new(local()?),
             Self::Swarm => {
                 let mut swarm = SwarmRuntime::new(local()?);
+                if args.store == StoreKind::Swarm {
+                    swarm = swarm.with_other_entries();
+                }
                 for NodeAddress { name, host } in &args.nodes {
                     let socket = match host {
                         Host::Ssh(host) => {
@@ -149,14 +144,26 @@ pub(super) fn docker_runtime(args: &IngressArgs) -> Result<DockerRuntime> {
         .map_err(|error| CliError::with_source("cannot use the container engine", &error))
 }
 
+/// Why a store can no longer work.
+#[derive(Debug)]
+pub(super) enum StoreEnd {
+    /// It failed.
+    Crashed,
+    /// Another process may own it from now on, for this reason.
+    Replaced(String),
+}
+
 /// A store that this process owns.
 #[async_trait]
 pub(super) trait OwnedStore: Store {
     /// Returns the random id of the store, which it keeps wherever it is moved.
-    fn id(&self) -> &str;
+    fn id(&self) -> String;
 
     /// Resolves if the store can no longer work.
-    async fn failed(&self);
+    async fn failed(&self) -> StoreEnd;
+
+    /// Lets another process use the state at once. Every later call fails.
+    async fn close(&self);
 
     /// Copies the state into the state folder, unless the newest copy has the same apps.
     async fn take_snapshot(&self) -> Result<(), String>;
@@ -164,13 +171,17 @@ pub(super) trait OwnedStore: Store {
 
 #[async_trait]
 impl OwnedStore for SqliteStore {
-    fn id(&self) -> &str {
-        self.id()
+    fn id(&self) -> String {
+        self.id().to_owned()
     }
 
-    async fn failed(&self) {
+    async fn failed(&self) -> StoreEnd {
         self.broken().await;
+        StoreEnd::Crashed
     }
+
+    // Its lock ends with it.
+    async fn close(&self) {}
 
     async fn take_snapshot(&self) -> Result<(), String> {
         self.snapshot(Timestamp::now()).await.map(|_| ()).map_err(|error| chain(&error))
@@ -191,55 +202,44 @@ pub(super) enum Opened {
     },
 }
 
-impl StoreKind {
-    /// Returns whether the state folder has a store.
-    pub(super) fn exists(self, settings: &Settings) -> bool {
-        match self {
-            Self::Sqlite => SqliteStore::exists(&settings.paths.state_dir),
-        }
-    }
+/// Returns whether the state folder has a store.
+pub(super) fn sqlite_exists(settings: &Settings) -> bool {
+    SqliteStore::exists(&settings.paths.state_dir)
+}
 
-    /// Sets the id of the store in the state folder, which is closed.
-    pub(super) fn set_id(self, settings: &Settings, id: &str) -> Result {
-        match self {
-            Self::Sqlite => SqliteStore::set_id(&settings.paths.state_dir, id)
-                .map_err(|error| CliError::with_source("cannot adopt the instance", &error)),
-        }
-    }
+/// Sets the id of the store in the state folder, which is closed.
+pub(super) fn set_sqlite_id(settings: &Settings, id: &str) -> Result {
+    SqliteStore::set_id(&settings.paths.state_dir, id)
+        .map_err(|error| CliError::with_source("cannot adopt the instance", &error))
+}
 
-    /// Opens the store in the state folder, and locks the folder unless for reading.
-    pub(super) fn open(
-        self,
-        settings: &Settings,
-        args: &IngressArgs,
-        purpose: Purpose,
-    ) -> Result<Opened> {
-        let folder = &settings.paths.state_dir;
-        state_dir::check_owner(folder)?;
-        match self {
-            Self::Sqlite => {
-                let opened = match purpose {
-                    Purpose::Serve { .. } => SqliteStore::open_as(folder, Role::Orchestrator),
-                    Purpose::Command => SqliteStore::open_as(folder, Role::Command),
-                    Purpose::Read => SqliteStore::open_for_reading(folder),
-                };
-                let store = match opened {
-                    Ok(store) => store,
-                    Err(OpenError::Locked { folder, holder }) => {
-                        return Ok(Opened::Locked { folder, holder });
-                    }
-                    Err(error) => {
-                        return Err(CliError::with_source("cannot open the state", &error));
-                    }
-                };
-                if !state_dir::is_claimed(folder, &settings.instance)? && purpose != Purpose::Read {
-                    state_dir::claim(folder, &settings.instance)?;
-                }
-                let keep = EventRetention { count: args.events_keep, age: args.events_age };
-                Ok(Opened::Store(Arc::new(store.with_event_retention(keep))))
-            }
+/// Opens the store in the state folder, and locks the folder unless for reading.
+pub(super) fn open_sqlite(
+    settings: &Settings,
+    args: &IngressArgs,
+    purpose: Purpose,
+) -> Result<Opened> {
+    let folder = &settings.paths.state_dir;
+    state_dir::check_owner(folder)?;
+    let opened = match purpose {
+        Purpose::Serve { .. } => SqliteStore::open_as(folder, Role::Orchestrator),
+        Purpose::Command => SqliteStore::open_as(folder, Role::Command),
+        Purpose::Read => SqliteStore::open_for_reading(folder),
+    };
+    let store = match opened {
+        Ok(store) => store,
+        Err(OpenError::Locked { folder, holder }) => {
+            return Ok(Opened::Locked { folder, holder });
         }
+        Err(error) => {
+            return Err(CliError::with_source("cannot open the state", &error));
+        }
+    };
+    if !state_dir::is_claimed(folder, &settings.instance)? && purpose != Purpose::Read {
+        state_dir::claim(folder, &settings.instance)?;
     }
+    let keep = EventRetention { count: args.events_keep, age: args.events_age };
+    Ok(Opened::Store(Arc::new(store.with_event_retention(keep))))
 }
 
 impl IngressKind {

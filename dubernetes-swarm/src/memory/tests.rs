@@ -19,7 +19,8 @@ fn container(name: &str, address: u8) -> Container {
 }
 
 fn asked(node: &str, answer: Answer) -> Asked {
-    Asked { node: node.to_owned(), is_drained: node == "drained", answer }
+    let (is_entry, is_drained) = (node == "a", node == "drained");
+    Asked { node: node.to_owned(), is_entry, is_drained, answer }
 }
 
 fn silent() -> Answer {
@@ -139,4 +140,26 @@ async fn refused_address_is_held_for_a_while() {
     tokio::time::advance(REFUSED_FOR).await;
     let _ = merge(&memory, Vec::new());
     assert!(memory.held(&instance).is_empty());
+}
+
+#[test]
+fn ingress_of_a_former_entry_leaves_and_is_gone_while_its_node_is_silent() {
+    let memory = Memory::default();
+    let instance = InstanceName::default();
+    let mut ingress = container("ingress", 2);
+    ingress.labels = [(COMPONENT, INGRESS.to_owned()), (ADDRESS, "10.9.0.2".to_owned())]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+    let a = || asked("a", Answer::Listed(Vec::new()));
+    let b = vec![ingress.clone(), container("web-1", 16)];
+    let listed = merge(&memory, vec![a(), asked("b", Answer::Listed(b))]).unwrap();
+    assert_eq!(listed, ["ingress", "web-1"]);
+    assert_eq!(memory.leaving(), BTreeSet::from([ingress.id.clone()]));
+    assert!(memory.held(&instance).is_empty());
+    assert_eq!(merge(&memory, vec![a(), asked("b", silent())]).unwrap(), ["web-1"]);
+    assert_eq!(memory.held(&instance), BTreeSet::from([[10, 9, 0, 2].into()]));
+    // The entry's own one stays.
+    let own = asked("a", Answer::Listed(vec![ingress]));
+    assert_eq!(merge(&memory, vec![own]).unwrap(), ["ingress"]);
+    assert!(memory.leaving().is_empty() && memory.held(&instance).is_empty());
 }

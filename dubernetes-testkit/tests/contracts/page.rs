@@ -62,7 +62,10 @@ fn conformance_page_shows_every_check() {
         &mut page,
         &[("nginx", "nginx"), ("proxy", "proxy"), ("fake", "fake-ingress")],
     );
-    section::<StoreSubject>(&mut page, &[("SQLite", "sqlite"), ("memory", "memory-store")]);
+    section::<StoreSubject>(
+        &mut page,
+        &[("SQLite", "sqlite"), ("swarm", "swarm-store"), ("memory", "memory-store")],
+    );
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance.md");
     if std::env::var_os("DUBERNETES_UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &page).unwrap();

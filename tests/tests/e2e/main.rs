@@ -25,6 +25,7 @@ mod ingress;
 mod ingress_contract;
 mod load;
 mod logs_exec;
+mod managers;
 mod manifest_errors;
 mod names;
 mod orchestrator;

@@ -1,20 +1,20 @@
-//! The secrets of a [`super::MemoryStore`].
+//! The secrets of a [`StoreContent`].
 
 use std::collections::BTreeMap;
 
-use dubernetes_core::app::{AppName, AppSpec, Secret, SecretName};
-use dubernetes_core::store::{
-    Change, SecretInfo, SecretPut, SetSecret, StoreError, decide_secret_change,
-};
 use jiff::Timestamp;
 
-use super::Content;
+use super::StoreContent;
+use crate::app::{AppName, AppSpec, Secret, SecretName};
+use crate::store::{
+    Change, SecretInfo, SecretPut, SetSecret, StoreError, decide_secret_change, resolve_secrets,
+};
 
 /// Secrets, in clear.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Secrets {
-    values: BTreeMap<SecretName, Secret>,
-    updated_at: BTreeMap<SecretName, Timestamp>,
+    pub(super) values: BTreeMap<SecretName, Secret>,
+    pub(super) updated_at: BTreeMap<SecretName, Timestamp>,
 }
 
 impl Secrets {
@@ -46,8 +46,19 @@ impl Secrets {
     }
 }
 
-impl Content {
-    pub(super) fn set_secret(&mut self, set: &SetSecret) -> Result<SecretPut, StoreError> {
+impl StoreContent {
+    pub(in crate::store) fn secrets(&self) -> Vec<SecretInfo> {
+        self.secrets.infos(self.specs())
+    }
+
+    pub(in crate::store) fn resolve_secrets(&self, spec: &mut AppSpec) -> Result<(), StoreError> {
+        resolve_secrets(spec, self.secrets.values())
+    }
+
+    pub(in crate::store) fn set_secret(
+        &mut self,
+        set: &SetSecret,
+    ) -> Result<SecretPut, StoreError> {
         // Every decision is made before anything is written: a refused value changes nothing.
         let live = self.apps.values().filter(|kept| kept.deleted.is_none());
         let decisions = live.map(|kept| decide_secret_change(&kept.app, &kept.revisions, set));
@@ -57,7 +68,7 @@ impl Content {
         Ok(SecretPut { change, apps: apps.collect() })
     }
 
-    pub(super) fn delete_secret(&mut self, name: &SecretName) -> Result<(), StoreError> {
+    pub(in crate::store) fn delete_secret(&mut self, name: &SecretName) -> Result<(), StoreError> {
         if !self.secrets.values.contains_key(name) {
             return Err(StoreError::SecretNotFound { name: name.clone() });
         }

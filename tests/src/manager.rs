@@ -1,0 +1,115 @@
+//! An orchestrator on a manager of a swarm, which shares its state with those on other managers.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::load::print_line;
+use crate::manifest::Manifest;
+use crate::program::CommandResult;
+use crate::scenario::Scenario;
+use crate::swarm::Swarm;
+
+/// A running `serve` on a machine, which dies with it.
+#[derive(Debug)]
+pub struct Manager<'a> {
+    scenario: &'a Scenario,
+    folder: PathBuf,
+    settings: Vec<(&'static str, String)>,
+    /// Where its ingress listens.
+    address: String,
+    process: Child,
+}
+
+impl<'a> Manager<'a> {
+    /// Starts `serve --store swarm` on a machine.
+    pub fn serve(scenario: &'a Scenario, swarm: &Swarm, number: usize) -> Self {
+        let folder = scenario.state_dir().join(format!("m{number}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let serve = scenario.command("dubernetes", &["serve"]);
+        let mut command = Command::new("nsenter");
+        command.args(swarm.enter(number)).arg(serve.get_program()).args(serve.get_args());
+        for (name, value) in serve.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let mut settings = swarm.settings_of(number);
+        settings.push(("DUBERNETES_STORE", "swarm".to_owned()));
+        settings.push(("DUBERNETES_STATE_DIR", folder.to_str().unwrap().to_owned()));
+        let log = File::create(folder.join("serve.log")).unwrap();
+        command
+            .envs(settings.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        let address = format!("{}:{}", swarm.address(number), scenario.port);
+        Self { scenario, folder, settings, address, process: command.spawn().unwrap() }
+    }
+
+    /// Runs a command of the program on this manager.
+    pub async fn run(&self, arguments: &[&str]) -> CommandResult {
+        let variables = self.settings.iter().map(|(name, value)| (*name, value.as_str()));
+        let variables: Vec<_> = variables.collect();
+        self.scenario.run_with_variables(arguments, &variables).await
+    }
+
+    /// Applies a manifest and waits until the app is ready.
+    pub async fn apply(&self, manifest: &Manifest) -> CommandResult {
+        let name = format!("{}.yaml", manifest.name);
+        let path = self.scenario.write_file(&name, &manifest.to_string());
+        self.run(&["apply", &path]).await.assert_success()
+    }
+
+    /// Returns the answer of its ingress to a request, head and body.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn get(&self, host: &str) -> Result<String, String> {
+        let text = |error: std::io::Error| format!("{}: {error}", self.address);
+        let limit = Duration::from_secs(5);
+        let address = self.address.parse().unwrap();
+        let mut stream = TcpStream::connect_timeout(&address, limit).map_err(text)?;
+        stream.set_read_timeout(Some(limit)).map_err(text)?;
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).map_err(text)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map_err(text)?;
+        match answer.starts_with("HTTP/1.1 200") {
+            true => Ok(answer),
+            false => Err(answer),
+        }
+    }
+
+    /// Ends the orchestrator as its service manager does, and waits for its end.
+    pub fn terminate(&mut self) {
+        let outer = self.process.id();
+        let children = std::fs::read_to_string(format!("/proc/{outer}/task/{outer}/children"));
+        let child = children.unwrap().split_whitespace().next().unwrap().parse().unwrap();
+        kill_process(Pid::from_raw(child).unwrap(), Signal::TERM).unwrap();
+        let _ = self.process.wait().unwrap();
+    }
+
+    /// Returns what the orchestrator has printed and logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("serve.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Manager<'_> {
+    fn drop(&mut self) {
+        // The orchestrator itself ends with its machine.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            print_line(&format!("log of {}:\n{}", self.folder.display(), self.log()));
+        }
+    }
+}
