@@ -1,6 +1,5 @@
 //! Requests that schemathesis derives from the OpenAPI document: what it promises is kept, and
 //! nothing is answered by a server error.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 #[path = "support/state.rs"]
 mod state;
@@ -14,9 +13,14 @@ use dubernetes_testkit::build::app;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-/// Requests that end only with the connection, or are no plain requests.
-const EXCLUDED: [&str; 4] =
-    ["/v1/watch", "/v1/apps/{name}/run", "/v1/pods/{name}/exec", "/v1/pods/{name}/forward"];
+/// Streams without an end, sessions, and images, which the fake engine has no part for.
+const EXCLUDED: [&str; 5] = [
+    "/v1/watch",
+    "/v1/apps/{name}/run",
+    "/v1/pods/{name}/exec",
+    "/v1/pods/{name}/forward",
+    "/v1/images",
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn api_is_as_its_openapi_document_says() {
@@ -36,11 +40,12 @@ async fn api_is_as_its_openapi_document_says() {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router(state)).await });
     let mut command = Command::new(program);
-    command.args(["run", "--seed=1", "--max-examples=30", "--phases=examples,coverage,fuzzing"]);
+    command.args(["run", "--seed=1", "--max-examples=10", "--phases=examples,coverage,fuzzing"]);
     command.args(["--checks=not_a_server_error,content_type_conformance,status_code_conformance"]);
     command.args(EXCLUDED.map(|path| format!("--exclude-path={path}")));
     command.arg(format!("http://{address}/openapi.json"));
-    let output = command.stdin(Stdio::null()).output().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let output = command.current_dir(folder.path()).stdin(Stdio::null()).output().await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
 }

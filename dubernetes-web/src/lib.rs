@@ -129,7 +129,7 @@ pub fn router(site: Site) -> Router {
         .route("/routes", get(pages::routes))
         .route("/events", get(pages::events))
         .route("/loop", get(pages::control_loop))
-        .route("/live", get(move |query| live::live(Arc::clone(&hub), query)))
+        .route("/live", get(async move |query| live::live(hub, query)))
         .route(
             guard::SIMULATE,
             get(pages::simulate_form).post(pages::simulate).layer(DefaultBodyLimit::max(MAX_FILE)),

@@ -116,7 +116,7 @@ struct Topic {
     logs: Option<LogTarget>,
 }
 
-pub(crate) async fn live(hub: Arc<Hub>, Query(query): Query<OfPage>) -> Result<Response, Failure> {
+pub(crate) fn live(hub: Arc<Hub>, Query(query): Query<OfPage>) -> Result<Response, Failure> {
     let app = if query.app.is_empty() { None } else { Some(app_name(&query.app)?) };
     let logs = match &app {
         Some(app) if !query.logs.is_empty() => Some(log_target(app, &query.logs)?),

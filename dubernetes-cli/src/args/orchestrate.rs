@@ -198,27 +198,32 @@ pub(crate) struct IngressArgs {
         value_parser = Permissions::parse
     )]
     pub(crate) allow: Permissions,
-    /// Number of newest events to keep.
+    /// Number of newest events to keep. Needs `--store sqlite`.
     #[arg(
         long,
         env = "DUBERNETES_EVENTS_KEEP",
         hide_env_values = true,
         value_name = "COUNT",
-        default_value_t = 100_000,
+        default_value_t = EVENTS_KEEP,
         value_parser = value_parser!(u64).range(1..=100_000_000)
     )]
     pub(crate) events_keep: u64,
-    /// How long to keep events, such as `12h` or `30d`.
+    /// How long to keep events, such as `12h` or `30d`. Needs `--store sqlite`.
     #[arg(
         long,
         env = "DUBERNETES_EVENTS_AGE",
         hide_env_values = true,
         value_name = "TIME",
-        default_value = "30d",
+        default_value = EVENTS_AGE,
         value_parser = long_duration
     )]
     pub(crate) events_age: Duration,
 }
+
+/// The default number of newest events to keep.
+const EVENTS_KEEP: u64 = 100_000;
+/// How long events are kept by default.
+const EVENTS_AGE: &str = "30d";
 
 /// The default image of the ingress.
 const INGRESS_IMAGE: &str = "nginx:stable-alpine";
@@ -272,13 +277,17 @@ impl IngressArgs {
         })
     }
 
-    /// Refuses settings of another runtime or ingress.
+    /// Refuses settings of another runtime, ingress or store.
     fn check_kinds(&self) -> Result {
         let without_nginx = self.ingress() != IngressKind::Nginx;
         let of_docker = (self.runtime == RuntimeKind::Process, "runtime docker");
         let of_swarm = (self.runtime != RuntimeKind::Swarm, "runtime swarm");
         let of_nginx = (without_nginx, "ingress nginx");
+        let of_sqlite = (self.store != StoreKind::Sqlite, "store sqlite");
+        let keeps_longer = long_duration(EVENTS_AGE) != Ok(self.events_age);
         let settings = [
+            ("--events-keep", self.events_keep != EVENTS_KEEP, of_sqlite),
+            ("--events-age", keeps_longer, of_sqlite),
             ("--engine", self.engine.is_some(), of_docker),
             ("--node", !self.nodes.is_empty(), of_swarm),
             ("--store swarm", self.store == StoreKind::Swarm, of_swarm),
