@@ -124,8 +124,8 @@ async fn refuse_other_image(
             Err(ActionError {
                 kind: FailureKind::Permanent,
                 message: format!(
-                    "the original image ({pinned:.19}) is gone, and `{artifact}` is a different one \
-                     now"
+                    "the original image ({pinned:.19}) is gone, and `{artifact}` is a different \
+                     one now"
                 ),
             })
         }

@@ -1,8 +1,8 @@
 //! A [`ContainerRuntime`] without a container engine: each container is a process of this machine.
 //!
-//! A replica runs [a program](Artifact::Program). Each process has a group of its own, a free port of
-//! 127.0.0.1 in its variable `PORT`, and a file for its output. It shares files, network and user
-//! with this program: every specification that needs isolation is refused.
+//! A replica runs [a program](Artifact::Program). Each process has a group of its own, a free port
+//! of 127.0.0.1 in its variable `PORT`, and a file for its output. It shares files, network and
+//! user with this program: every specification that needs isolation is refused.
 //!
 //! Processes outlive this program. The next one adopts them by a record for each in a folder: the
 //! id of the process, and when it started. Two things are lost then. The exit code of an adopted

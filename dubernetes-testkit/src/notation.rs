@@ -36,10 +36,10 @@
 //! ```
 //!
 //! - App: the image is `NAME:REVISION`, also of older revisions, or `program=/PATH` takes its
-//!   place; without `host`, the app is not routed; `host=*` stands for the hosts that no route has. The n-th `path`, `tls` and port
-//!   `to` belong to the n-th `host`. Keys: `gen image program replicas host path to tls port publish volume
-//!   memory grace signal pull deleted-through http drain pre-deploy after`; of the rollout: `surge
-//!   unavailable min-ready deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`,
+//!   place; without `host`, the app is not routed; `host=*` stands for the hosts that no route has.
+//!   The n-th `path`, `tls` and port `to` belong to the n-th `host`. Keys: `gen image program
+//!   replicas host path to tls port publish volume memory grace signal pull deleted-through http
+//!   drain pre-deploy after`; of the rollout: `surge unavailable min-ready deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`,
 //!   `start-first`, `pause-on-failure`, `paused`, `pre-deployed`.
 //! - Rollout of an app: `progressing`, `complete=5s`, `failed msg=`, or stable if omitted. Keys:
 //!   `since fallback nonce evicted rollback-from rollback-to msg`.

@@ -100,7 +100,7 @@ async fn watch(client: &Client, news: &broadcast::Sender<News>) {
         let events = client.follow_events(&query).map(|item| item.map(|event| event.app));
         let mut changes = stream::select(apps.boxed(), events.boxed());
         while let Some(Ok(app)) = changes.next().await {
-            // Without a page there is nobody to tell.
+            // Without a page no receiver is left, and the watch ends.
             let _ = news.send(News::Change(app));
         }
         let _ = news.send(News::Away);

@@ -220,14 +220,11 @@ pub(crate) struct IngressArgs {
     pub(crate) events_age: Duration,
 }
 
-/// The default number of newest events to keep.
+/// Defaults of what is kept of events.
 const EVENTS_KEEP: u64 = 100_000;
-/// How long events are kept by default.
 const EVENTS_AGE: &str = "30d";
-
 /// The default image of the ingress.
 const INGRESS_IMAGE: &str = "nginx:stable-alpine";
-
 /// The default of the keep-alive window.
 const KEEPALIVE_WINDOW: Duration = Duration::from_secs(1);
 
@@ -284,10 +281,10 @@ impl IngressArgs {
         let of_swarm = (self.runtime != RuntimeKind::Swarm, "runtime swarm");
         let of_nginx = (without_nginx, "ingress nginx");
         let of_sqlite = (self.store != StoreKind::Sqlite, "store sqlite");
-        let keeps_longer = long_duration(EVENTS_AGE) != Ok(self.events_age);
+        let has_age = long_duration(EVENTS_AGE) != Ok(self.events_age);
         let settings = [
             ("--events-keep", self.events_keep != EVENTS_KEEP, of_sqlite),
-            ("--events-age", keeps_longer, of_sqlite),
+            ("--events-age", has_age, of_sqlite),
             ("--engine", self.engine.is_some(), of_docker),
             ("--node", !self.nodes.is_empty(), of_swarm),
             ("--store swarm", self.store == StoreKind::Swarm, of_swarm),

@@ -63,7 +63,7 @@ impl Recorder {
         Self { start, lines: Vec::new(), apps: BTreeMap::new() }
     }
 
-    /// Returns the moment that is so long after the start.
+    /// Returns the moment at a time after the start.
     pub(super) fn at(&self, time: Duration) -> Timestamp {
         self.start.saturating_add(time).unwrap_or(Timestamp::MAX)
     }
@@ -117,7 +117,7 @@ impl Recorder {
 mod tests {
     use super::*;
 
-    /// Returns what is recorded of a number of desired replicas, of which so many are ready at
+    /// Returns what is recorded of a number of desired replicas, with the number of ready ones at
     /// these seconds.
     fn recorded(desired: u32, ready: &[(u32, u32)], end: f64) -> Availability {
         let mut app = AppRecorder::new(AppName::parse("web").unwrap());
