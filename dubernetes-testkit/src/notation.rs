@@ -39,8 +39,9 @@
 //!   place; without `host`, the app is not routed; `host=*` stands for the hosts that no route has.
 //!   The n-th `path`, `tls` and port `to` belong to the n-th `host`. Keys: `gen image program
 //!   replicas host path to tls port publish volume memory grace signal pull deleted-through http
-//!   drain pre-deploy after`; of the rollout: `surge unavailable min-ready deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`,
-//!   `start-first`, `pause-on-failure`, `paused`, `pre-deployed`.
+//!   drain pre-deploy after`; of the rollout: `surge unavailable min-ready deadline`. Flags:
+//!   `unpinned` (the image is not resolved), `stop-first`, `start-first`, `pause-on-failure`,
+//!   `paused`, `pre-deployed`.
 //! - Rollout of an app: `progressing`, `complete=5s`, `failed msg=`, or stable if omitted. Keys:
 //!   `since fallback nonce evicted rollback-from rollback-to msg`.
 //! - Replica, one of: `created`, `starting`, `ready`, `settling` (ready in a moment),
