@@ -128,7 +128,7 @@ async fn engine_creates_no_container() {
     let pages = Pages::start().await;
     pages.orchestrator.runtime.faults().inject(Operation::Create, Fault::Error, FOREVER);
     pages.client.apply(&app("web", "web:1", 1), None).await.unwrap();
-    assert_shown(&pages, "create", "dubernetes events web").await;
+    assert_shown(&pages, "injected", "dubernetes events web").await;
 }
 
 #[tokio::test]
