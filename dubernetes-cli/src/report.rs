@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dubernetes_api::wire::Problem;
+use dubernetes_api::wire::{Problem, ProblemKind};
 use dubernetes_core::error::{chain, one_line};
 use dubernetes_manifest::{Diagnostics, Note};
 
@@ -119,6 +119,11 @@ impl CliError {
     /// Returns whether an orchestrator of the same version may understand the request.
     pub(crate) fn is_misunderstood(&self) -> bool {
         self.misunderstood
+    }
+
+    /// Returns whether an orchestrator answered that it stands by while another one acts.
+    pub(crate) fn stands_by(&self) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.is(ProblemKind::StandsBy))
     }
 
     /// Puts `context` in front of the message.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess, router, serve_unix};
 use dubernetes_api::wire::Mode as Lifetime;
-use dubernetes_controller::{Approver, Mode, Orchestrator};
+use dubernetes_controller::{Approver, Handle, Mode, Orchestrator};
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::SystemClock;
@@ -37,7 +37,7 @@ use crate::version::VERSION;
 pub(crate) use adapters::PROCESSES;
 use adapters::{Engine, Opened, OwnedStore, StoreEnd, docker_runtime};
 pub(crate) use in_process::InProcess;
-pub(crate) use shared_state::SharedState;
+pub(crate) use shared_state::{SharedState, is_shared};
 
 /// How long calls and requests in flight may delay the shutdown. The API server gives up earlier.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -322,6 +322,7 @@ impl Adapters {
         RunningOrchestrator {
             _tunnels: tunnels,
             store,
+            handle: orchestrator.handle(),
             metrics,
             controller: tokio::spawn(orchestrator.run(stop.clone())),
             server: tokio::spawn(serve_unix(socket.listener, router(state), stop.clone())),
@@ -414,6 +415,7 @@ pub(crate) struct RunningOrchestrator {
     /// Connections to other machines.
     _tunnels: Option<NodeTunnels>,
     store: Arc<dyn OwnedStore>,
+    handle: Handle,
     metrics: Option<JoinHandle<()>>,
     controller: JoinHandle<()>,
     server: JoinHandle<std::io::Result<()>>,
@@ -455,6 +457,9 @@ impl RunningOrchestrator {
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
             tracing::warn!("some calls were still in flight at the end of the shutdown");
         }
-        self.store.close().await;
+        let last = self.handle.snapshot();
+        let seen = &last.observed;
+        let is_gone = last.engine.is_some() && seen.network.is_none() && seen.replicas.is_empty();
+        self.store.close(is_gone).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Containers of the ingress on other hosts than requests arrive at now.
+//! Containers of the ingress and of published ports on other hosts than requests arrive at now.
 
 use dubernetes_core::error::chain;
 use dubernetes_core::labels::Component;
@@ -12,13 +12,13 @@ impl Nginx {
         self.runtime.nodes().is_some_and(|nodes| nodes.leaving().contains(&container.id))
     }
 
-    /// Removes containers of the ingress that are left on other hosts, beside the one that is used.
+    /// Removes what is left on other hosts, beside the ingress that is used.
     pub(crate) async fn remove_strays(&self, all: &[Container], used: Option<&Container>) {
         let instance = &self.config.instance;
         for container in all.iter().filter(|container| self.is_leaving(container)) {
             let component = Component::identify(container, instance);
             let is_used = used.is_some_and(|used| used.id == container.id);
-            if is_used || !matches!(component, Ok(Component::Ingress)) {
+            if is_used || !matches!(component, Ok(Component::Ingress | Component::Ports(_))) {
                 continue;
             }
             let removed = async {

@@ -42,4 +42,4 @@ mod store;
 
 pub use connect::EntryConnector;
 pub use runtime::SwarmRuntime;
-pub use store::{Attempt, Candidate, SwarmStore};
+pub use store::{Attempt, Candidate, Holder, SwarmStore, find_holder};

@@ -95,8 +95,8 @@ impl SwarmRuntime {
             let id = self.manager.managing_node().await?;
             id.ok_or_else(|| RuntimeError::Rejected {
                 operation: "work with a swarm".to_owned(),
-                message: "it is no manager of one; run `docker swarm init`, or name the engine of \
-                          a manager with `--engine`"
+                message: "its node is not a swarm manager; run `docker swarm init` there, or name \
+                          the engine of a manager with `--engine`"
                     .to_owned(),
             })
         });

@@ -12,8 +12,10 @@
 mod candidate;
 mod configs;
 mod head;
+mod holder;
 
 pub use candidate::{Attempt, Candidate};
+pub use holder::{Holder, find_holder};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -52,8 +54,8 @@ const PART_OF: &str = "dubernetes.store.part-of";
 /// - Events are written every 20 s, and when the lease is given back: a crash loses the last ones.
 ///   The newest 500 are kept.
 /// - Contents of files and secrets are not encrypted by this crate. Swarm encrypts its log on disk;
-///   who may use the engine of a manager can read them, and is root there anyway. So there is no
-///   key, and [`rotate_key`](dubernetes_core::store::Store::rotate_key) finds nothing to do.
+///   anyone with access to a manager's engine can read them, and is root there anyway. So there is
+///   no key, and [`rotate_key`](dubernetes_core::store::Store::rotate_key) finds nothing to do.
 #[derive(Debug, Clone)]
 pub struct SwarmStore(Arc<Shared>);
 
@@ -159,6 +161,29 @@ impl SwarmStore {
             tracing::warn!(error = chain(&error), "the last events are not written");
         }
         self.0.head.release().await.map_err(lost)
+    }
+
+    /// Removes the state from the swarm if no app and no secret is left, and returns whether it is
+    /// removed. Every later call fails then. To be called if nothing is left of the instance on the
+    /// engines.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`] if the lease is lost, or if the managers have no leader.
+    pub async fn remove_disposable(&self) -> Result<bool, StoreError> {
+        let failed = |error: RuntimeError| StoreError::Failed(SharedError::new(error));
+        let shared = &self.0;
+        let mut written = shared.written.lock().await;
+        if !lock(&shared.current).is_disposable() {
+            return Ok(false);
+        }
+        // First the state becomes an empty one, so that no crash leaves a part of it.
+        shared.head.clear_root().await.map_err(lost)?;
+        *written = Written::default();
+        let parts = shared.configs.list(&format!("{PART_OF}={}", shared.instance)).await;
+        shared.remove(parts.map_err(failed)?.into_iter().map(|found| found.id).collect()).await;
+        shared.head.remove().await.map_err(lost)?;
+        Ok(true)
     }
 }
 

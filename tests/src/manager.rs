@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,9 +19,10 @@ use crate::swarm::Swarm;
 #[derive(Debug)]
 pub struct Manager<'a> {
     scenario: &'a Scenario,
+    node: String,
     folder: PathBuf,
     settings: Vec<(&'static str, String)>,
-    /// Where its ingress listens.
+    /// Where its ingress and its published ports listen.
     address: String,
     process: Child,
 }
@@ -29,9 +30,20 @@ pub struct Manager<'a> {
 impl<'a> Manager<'a> {
     /// Starts `serve --store swarm` on a machine.
     pub fn serve(scenario: &'a Scenario, swarm: &Swarm, number: usize) -> Self {
+        Self::serve_with(scenario, swarm, number, "swarm", &[])
+    }
+
+    /// Starts `serve` with a store and more arguments on a machine.
+    pub fn serve_with(
+        scenario: &'a Scenario,
+        swarm: &Swarm,
+        number: usize,
+        store: &str,
+        arguments: &[&str],
+    ) -> Self {
         let folder = scenario.state_dir().join(format!("m{number}"));
         std::fs::create_dir_all(&folder).unwrap();
-        let serve = scenario.command("dubernetes", &["serve"]);
+        let serve = scenario.command("dubernetes", &[&["serve"], arguments].concat());
         let mut command = Command::new("nsenter");
         command.args(swarm.enter(number)).arg(serve.get_program()).args(serve.get_args());
         for (name, value) in serve.get_envs() {
@@ -41,7 +53,7 @@ impl<'a> Manager<'a> {
             };
         }
         let mut settings = swarm.settings_of(number);
-        settings.push(("DUBERNETES_STORE", "swarm".to_owned()));
+        settings.push(("DUBERNETES_STORE", store.to_owned()));
         settings.push(("DUBERNETES_STATE_DIR", folder.to_str().unwrap().to_owned()));
         let log = File::create(folder.join("serve.log")).unwrap();
         command
@@ -49,8 +61,13 @@ impl<'a> Manager<'a> {
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
-        let address = format!("{}:{}", swarm.address(number), scenario.port);
-        Self { scenario, folder, settings, address, process: command.spawn().unwrap() }
+        let (node, address) = (swarm.name(number), swarm.address(number));
+        Self { scenario, node, folder, settings, address, process: command.spawn().unwrap() }
+    }
+
+    /// Returns the name of its node.
+    pub fn node(&self) -> &str {
+        &self.node
     }
 
     /// Runs a command of the program on this manager.
@@ -73,9 +90,18 @@ impl<'a> Manager<'a> {
     ///
     /// Why there is none.
     pub fn get(&self, host: &str) -> Result<String, String> {
-        let text = |error: std::io::Error| format!("{}: {error}", self.address);
+        self.get_at(self.scenario.port, host)
+    }
+
+    /// Returns the answer at a published port to a request, head and body.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn get_at(&self, port: u16, host: &str) -> Result<String, String> {
+        let address = format!("{}:{port}", self.address).parse().unwrap();
+        let text = |error: std::io::Error| format!("{address}: {error}");
         let limit = Duration::from_secs(5);
-        let address = self.address.parse().unwrap();
         let mut stream = TcpStream::connect_timeout(&address, limit).map_err(text)?;
         stream.set_read_timeout(Some(limit)).map_err(text)?;
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -95,6 +121,11 @@ impl<'a> Manager<'a> {
         let child = children.unwrap().split_whitespace().next().unwrap().parse().unwrap();
         kill_process(Pid::from_raw(child).unwrap(), Signal::TERM).unwrap();
         let _ = self.process.wait().unwrap();
+    }
+
+    /// Waits for the end of an orchestrator that does not start.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.wait().unwrap()
     }
 
     /// Returns what the orchestrator has printed and logged.

@@ -39,7 +39,8 @@ pub(crate) struct IngressArgs {
     )]
     pub(crate) store: StoreKind,
     /// What routes requests: nginx in a container, or a proxy in the orchestrator's own process,
-    /// which ends with it. Default: nginx with `--runtime docker`, else proxy.
+    /// which ends with it. Default: proxy with `--runtime process`, else
+    /// nginx.
     #[arg(long, env = "DUBERNETES_INGRESS", hide_env_values = true, value_name = "INGRESS")]
     pub(crate) ingress: Option<IngressKind>,
     /// Port of this machine on which the ingress listens.
@@ -298,7 +299,8 @@ impl IngressArgs {
         for (flag, is_set, (is_missing, needed)) in settings {
             if is_set && is_missing {
                 let what = format!("`{flag}` has no effect without `--{needed}`");
-                return Err(CliError::with_exit(USAGE, what).help("omit one of both"));
+                let help = format!("add `--{needed}`, or omit `{flag}`");
+                return Err(CliError::with_exit(USAGE, what).help(help));
             }
         }
         Ok(())

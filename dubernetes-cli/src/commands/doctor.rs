@@ -7,6 +7,7 @@ mod orchestrator;
 mod paths;
 mod port;
 mod proxies;
+mod shared_state;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use std::net::SocketAddr;
 use dubernetes_core::error::one_line;
 use serde::Serialize;
 
-use crate::args::{BindAddresses, Format, FormatArgs, RuntimeKind};
+use crate::args::{BindAddresses, Format, FormatArgs, RuntimeKind, StoreKind};
 use crate::output;
 use crate::report::{self, CliError, FAILED, Result};
 use crate::settings::Settings;
@@ -32,6 +33,10 @@ struct Report<'a> {
 pub(super) async fn run(args: FormatArgs, settings: &Settings) -> Result {
     settings.check_local("doctor", "checks the machine that it runs on")?;
     let mut ingress = ingress_args(settings)?;
+    if wiring::is_shared(&settings.paths.state_dir, ingress.store) {
+        // An orchestrator that runs may have got its settings from its command line.
+        (ingress.store, ingress.runtime) = (StoreKind::Swarm, RuntimeKind::Swarm);
+    }
     let (check, running) = orchestrator::run_check(settings).await;
     let mut checks = vec![check];
     if let Some(status) = &running {
@@ -48,7 +53,11 @@ pub(super) async fn run(args: FormatArgs, settings: &Settings) -> Result {
             None => {}
         }
     }
-    checks.extend(paths::run_checks(settings, running.as_ref()));
+    let shared = match ingress.store {
+        StoreKind::Sqlite => None,
+        StoreKind::Swarm => Some(shared_state::run_check(settings, &ingress).await),
+    };
+    checks.extend(paths::run_checks(settings, running.as_ref(), shared));
     checks.extend(engine::run_checks(settings, &ingress).await);
     if running.is_some() {
         checks.extend(certificates::run_check(settings).await);

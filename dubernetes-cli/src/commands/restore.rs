@@ -11,10 +11,11 @@ use crate::args::RestoreArgs;
 use crate::output;
 use crate::report::{self, CliError, Result};
 use crate::settings::Settings;
-use crate::wiring::state_files::NewState;
+use crate::wiring::state_files::{self, NewState};
 
 pub(super) fn run(args: &RestoreArgs, settings: &Settings) -> Result {
     settings.check_local("restore", "fills the state folder of this machine")?;
+    state_files::check_restorable(settings)?;
     let name = args.file.display().to_string();
     let from: Box<dyn Read> =
         if args.file == Path::new("-") {

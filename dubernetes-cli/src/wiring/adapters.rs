@@ -162,8 +162,9 @@ pub(super) trait OwnedStore: Store {
     /// Resolves if the store can no longer work.
     async fn failed(&self) -> StoreEnd;
 
-    /// Lets another process use the state at once. Every later call fails.
-    async fn close(&self);
+    /// Lets another process use the state at once. Every later call fails. `is_gone` means that
+    /// nothing is left of the instance but its state.
+    async fn close(&self, is_gone: bool);
 
     /// Copies the state into the state folder, unless the newest copy has the same apps.
     async fn take_snapshot(&self) -> Result<(), String>;
@@ -181,7 +182,7 @@ impl OwnedStore for SqliteStore {
     }
 
     // Its lock ends with it.
-    async fn close(&self) {}
+    async fn close(&self, _is_gone: bool) {}
 
     async fn take_snapshot(&self) -> Result<(), String> {
         self.snapshot(Timestamp::now()).await.map(|_| ()).map_err(|error| chain(&error))

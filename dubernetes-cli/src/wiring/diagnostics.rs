@@ -10,11 +10,13 @@ use dubernetes_core::runtime::{ContainerRuntime as _, Networks, RuntimeError, Ru
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::version::Version;
 use dubernetes_nginx::{features, port_owner};
-use dubernetes_sqlite::{Holder, OpenError, SqliteStore};
+use dubernetes_sqlite::{OpenError, SqliteStore};
+pub(crate) use dubernetes_swarm::Holder;
+use dubernetes_swarm::find_holder;
 use jiff::Timestamp;
 
 use super::adapters::docker_runtime;
-use crate::args::IngressArgs;
+use crate::args::{IngressArgs, RuntimeKind};
 use crate::report::Result;
 
 /// An engine to ask.
@@ -74,12 +76,23 @@ pub(crate) struct ImageWarnings {
 impl Engine {
     /// Creates a client for the engine in these settings, without calling the engine.
     pub(crate) fn new(args: &IngressArgs) -> Result<Self> {
-        Ok(Self { runtime: docker_runtime(args)? })
+        let runtime = docker_runtime(args)?;
+        Ok(Self {
+            runtime: match args.runtime {
+                RuntimeKind::Docker | RuntimeKind::Process => runtime,
+                RuntimeKind::Swarm => runtime.with_overlay(),
+            },
+        })
     }
 
     /// Returns the engine's endpoint.
     pub(crate) fn endpoint(&self) -> String {
         self.runtime.endpoint()
+    }
+
+    /// Returns who acts for the instance, whose state is in the engine's swarm.
+    pub(crate) async fn holder(&self, instance: &InstanceName) -> Result<Holder, RuntimeError> {
+        find_holder(&self.runtime, instance).await
     }
 
     /// Returns the engine's version. Fails if the engine does not answer or is too old.
@@ -158,7 +171,7 @@ pub(crate) enum StoreCheck {
     /// The store can be opened.
     Readable,
     /// A process has the store open.
-    Locked(Holder),
+    Locked(dubernetes_sqlite::Holder),
     /// The store cannot be opened, for this reason.
     Refused(String),
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 use dubernetes_api::server::{serve_unix, standby_router};
 use dubernetes_core::error::chain;
 use dubernetes_core::runtime::{Owner, RuntimeError};
+use dubernetes_core::store::StoreError;
 use dubernetes_docker::DockerRuntime;
 use dubernetes_swarm::{Attempt, Candidate, SwarmStore};
 use tokio::sync::watch;
@@ -17,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::adapters::{Engine, OwnedStore, StoreEnd};
 use super::{Adapters, ENGINE_TIMEOUT};
-use crate::args::IngressArgs;
+use crate::args::{IngressArgs, StoreKind};
 use crate::report::{self, CliError, Result};
 use crate::service_manager;
 use crate::settings::Settings;
@@ -51,11 +53,18 @@ impl OwnedStore for SwarmStore {
         Ok(())
     }
 
-    async fn close(&self) {
-        // Otherwise it is lost already, or ends by itself.
-        if let Ok(Ok(())) = tokio::time::timeout(RELEASE_LIMIT, self.release()).await {
+    async fn close(&self, is_gone: bool) {
+        let close = async {
+            if is_gone && matches!(self.remove_disposable().await, Ok(true)) {
+                tracing::info!("nothing is left of the instance: its state is removed");
+                return Ok(());
+            }
+            self.release().await?;
             tracing::info!("another manager may act");
-        }
+            Ok::<_, StoreError>(())
+        };
+        // Otherwise it is lost already, or ends by itself.
+        let _ = tokio::time::timeout(RELEASE_LIMIT, close).await;
     }
 }
 
@@ -65,6 +74,13 @@ pub(crate) struct SharedState {
     candidate: Option<Candidate>,
     /// Locked: one process uses the folder.
     _lock: File,
+}
+
+/// Returns whether the state is in a swarm: these settings say so, or a process uses the folder for
+/// such a state.
+pub(crate) fn is_shared(folder: &Path, store: StoreKind) -> bool {
+    let is_locked = |lock: File| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
+    store == StoreKind::Swarm || File::open(folder.join(LOCK_FILE)).is_ok_and(is_locked)
 }
 
 /// Returns the error of a command that runs without an orchestrator.
@@ -98,8 +114,8 @@ impl SharedState {
             state_dir::claim(folder, &settings.instance)?;
         }
         tracing::info!(
-            "the state is in configs of the swarm, with secrets: who may use the engine of a \
-             manager can read them"
+            "the state is in configs of the swarm, with secrets: anyone with access to a manager's \
+             engine can read them"
         );
         Ok(Self { candidate: None, _lock: lock })
     }
@@ -163,8 +179,8 @@ impl SharedState {
                     }
                 }
                 Ok(None) => return Err(no_state(settings)),
-                Err(error @ RuntimeError::Rejected { .. }) => {
-                    return Err(CliError::new(chain(&error)));
+                Err(RuntimeError::Rejected { operation, message }) => {
+                    return Err(CliError::new(format!("cannot {operation}: {message}")));
                 }
                 Err(error) => {
                     let error = chain(&error);

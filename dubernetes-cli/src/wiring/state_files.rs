@@ -7,6 +7,8 @@ use dubernetes_sqlite::{EmptyState, OpenError, RestoreError, SqliteStore};
 use crate::report::{CliError, Result};
 use crate::settings::Settings;
 use crate::state_dir;
+use crate::target::ingress_args;
+use crate::wiring::is_shared;
 
 /// Names of the files of a state that cannot be made again.
 pub(crate) const STATE_FILES: [&str; 2] = SqliteStore::STATE_FILES;
@@ -28,11 +30,30 @@ pub(crate) fn copy_state(settings: &Settings, target: &Path) -> Result<u32> {
 /// Refuses a state folder that has no state, or that belongs to another user or instance.
 pub(crate) fn check_state(settings: &Settings) -> Result {
     let folder = &settings.paths.state_dir;
+    if is_shared(folder, ingress_args(settings)?.store) {
+        return Err(CliError::new("the state is in the swarm, and `backup` copies that of a file")
+            .help(
+                "every manager has it; `dubernetes get apps -o yaml` prints the files of all apps, \
+                 without secrets, and Docker documents how to back up a whole swarm",
+            ));
+    }
     if !SqliteStore::exists(folder) {
         return Err(no_state(folder));
     }
     state_dir::check_owner(folder)?;
     state_dir::is_claimed(folder, &settings.instance).map(drop)
+}
+
+/// Refuses to restore a state where `serve` keeps its state in the swarm.
+pub(crate) fn check_restorable(settings: &Settings) -> Result {
+    if !is_shared(&settings.paths.state_dir, ingress_args(settings)?.store) {
+        return Ok(());
+    }
+    let what = "`restore` writes a file, and the state of this instance is in the swarm";
+    Err(CliError::new(what).help(
+        "stop `serve --store swarm`, and use the restored state with `--store sqlite` on one \
+         manager",
+    ))
 }
 
 fn no_state(folder: &Path) -> CliError {

@@ -50,6 +50,8 @@ pub enum EventReason {
     Paused,
     /// A pre-deploy hook succeeded.
     PreDeployed,
+    /// A program could not be found.
+    ProgramMissing,
     /// An image could not be pulled.
     PullFailed,
     /// The memory of a deleted app could not be dropped.
@@ -116,6 +118,7 @@ impl EventReason {
             Self::OomKilled => "OOMKilled",
             Self::Paused => "Paused",
             Self::PreDeployed => "PreDeployed",
+            Self::ProgramMissing => "ProgramMissing",
             Self::PullFailed => "PullFailed",
             Self::PurgeFailed => "PurgeFailed",
             Self::Quarantined => "Quarantined",

@@ -162,7 +162,7 @@ impl Action {
         match self {
             Self::EnsureNetwork => ActionRow::new("network", EventReason::NetworkFailed),
             Self::EnsureImage { artifact: Artifact::Program(_), .. } => {
-                ActionRow::new("find", EventReason::PullFailed).succeeded(EventReason::Resolved)
+                ActionRow::new("find", EventReason::ProgramMissing).succeeded(EventReason::Resolved)
             }
             Self::EnsureImage { artifact: Artifact::Image(_), .. } => {
                 ActionRow::new("pull", EventReason::PullFailed).succeeded(EventReason::Resolved)

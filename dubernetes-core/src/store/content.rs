@@ -80,6 +80,12 @@ impl StoreContent {
         self.last_event = self.last_event.max(id);
     }
 
+    /// Returns whether nothing is held that a user has given: no app, also no deleted one, and no
+    /// secret.
+    pub fn is_disposable(&self) -> bool {
+        self.apps.is_empty() && self.secrets.values().is_empty() && self.teardown.is_none()
+    }
+
     fn live(&self, name: &AppName) -> Result<&StoredRows, StoreError> {
         self.apps
             .get(name)

@@ -50,11 +50,7 @@ impl Candidate {
         manager: &DockerRuntime,
         instance: &InstanceName,
     ) -> Result<Self, RuntimeError> {
-        let own = manager.managing_node().await?.ok_or_else(|| {
-            let message = "it is no manager of one; run `docker swarm init`, or `docker node \
-                           promote` for this node on another manager";
-            rejected("keep the state in a swarm", message)
-        })?;
+        let own = own_node(manager).await?;
         let nodes = manager.swarm_nodes().await?;
         let node = nodes.into_iter().find(|node| node.id == own).map(|node| node.name);
         Self::with(Arc::new(manager.clone()), instance, &node.unwrap_or(own))
@@ -66,7 +62,8 @@ impl Candidate {
         node: &str,
     ) -> Result<Self, RuntimeError> {
         if head_name(instance).len() > MAX_NAME {
-            let message = "the name of the instance is longer than 53 characters";
+            let message = "the name of the instance is longer than 53 characters; choose another one \
+                           with `--instance`";
             return Err(rejected("keep the state in a swarm", message));
         }
         let id = random_id()
@@ -151,7 +148,16 @@ impl Candidate {
     }
 }
 
-fn head_name(instance: &InstanceName) -> String {
+/// Returns the id of the node of an engine that manages a swarm.
+pub(super) async fn own_node(manager: &DockerRuntime) -> Result<String, RuntimeError> {
+    manager.managing_node().await?.ok_or_else(|| {
+        let message = "its node is not a swarm manager; run `docker swarm init` there, or `docker \
+                       node promote NODE` on a manager";
+        rejected("keep the state in a swarm", message)
+    })
+}
+
+pub(super) fn head_name(instance: &InstanceName) -> String {
     format!("dubernetes-{instance}")
 }
 

@@ -84,6 +84,21 @@ impl Head {
         self.change(|labels| drop(labels.insert(ROOT.to_owned(), root.to_owned()))).await
     }
 
+    /// Makes the state an empty one.
+    pub(crate) async fn clear_root(&self) -> Result<(), String> {
+        self.change(|labels| drop(labels.remove(ROOT))).await
+    }
+
+    /// Removes the head: the swarm has no state of the instance then, until another manager creates
+    /// one. To be called right after a change, so that no other one has the lease.
+    pub(crate) async fn remove(&self) -> Result<(), String> {
+        let config = self.config.lock().await;
+        self.check()?;
+        self.configs.remove(&config.id).await.map_err(|error| chain(&error))?;
+        self.lose("the state was empty, and is removed");
+        Ok(())
+    }
+
     /// Gives the state another id.
     pub(crate) async fn set_id(&self, id: &str) -> Result<(), String> {
         self.change(|labels| drop(labels.insert(STATE_ID.to_owned(), id.to_owned()))).await

@@ -273,3 +273,63 @@ async fn lease_that_is_given_back_is_taken_at_once() {
     first.release().await.unwrap();
     assert!(matches!(standby.attempt().await, Ok(Attempt::Acts(_))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn state_without_apps_and_secrets_leaves_nothing_in_the_swarm() {
+    let configs = FakeConfigs::default();
+    let first = act(&mut candidate(&configs, "m1")).await;
+    first.put(put("web", 1)).await.unwrap();
+    assert!(!first.remove_disposable().await.unwrap(), "it has an app");
+    first.request_teardown(Timestamp::UNIX_EPOCH).await.unwrap();
+    first.purge(&AppName::parse("web").unwrap()).await.unwrap();
+    assert!(!first.remove_disposable().await.unwrap(), "the teardown is not finished");
+    first.finish_teardown().await.unwrap();
+    assert!(first.remove_disposable().await.unwrap());
+    assert!(lock(&configs.all).is_empty(), "{:?}", lock(&configs.all));
+    assert!(first.list().await.is_err() && first.release().await.is_err());
+
+    let second = act(&mut candidate(&configs, "m2")).await;
+    let name = dubernetes_core::app::SecretName::parse("key").unwrap();
+    let value = dubernetes_core::app::Secret::new(b"v".to_vec());
+    let set = dubernetes_core::store::SetSecret::new(name, value, Timestamp::UNIX_EPOCH);
+    second.set_secret(set.unwrap()).await.unwrap();
+    assert!(!second.remove_disposable().await.unwrap(), "it has a secret");
+}
+
+#[tokio::test(start_paused = true)]
+async fn crash_during_a_removal_leaves_an_empty_state() {
+    for left in 0..6 {
+        let configs = FakeConfigs::default();
+        let first = act(&mut candidate(&configs, "m1")).await;
+        first.put(put("web", 1)).await.unwrap();
+        first.delete(&AppName::parse("web").unwrap(), Timestamp::UNIX_EPOCH).await.unwrap();
+        first.purge(&AppName::parse("web").unwrap()).await.unwrap();
+        first.release().await.unwrap();
+        let crashing = configs.with_changes(left);
+        let removal = async {
+            let store = act(&mut candidate(&crashing, "m2")).await;
+            store.remove_disposable().await
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), removal).await;
+        let third = act(&mut candidate(&configs, "m3")).await;
+        assert!(third.list().await.unwrap().apps.is_empty(), "{left}");
+        third.put(put("web", 1)).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        let count = lock(&configs.all).len();
+        assert!((3..=4).contains(&count), "{left}: {count} configs are left");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn holder_is_found_and_whether_it_renews() {
+    let (configs, instance) = (FakeConfigs::default(), InstanceName::parse("lab").unwrap());
+    let find = async || holder::find(&configs, &instance).await.unwrap();
+    let on = |renews| Holder::Node { name: "m1".to_owned(), renews };
+    assert_eq!(find().await, Holder::NoState);
+    let store = act(&mut candidate(&configs, "m1")).await;
+    assert_eq!(find().await, on(true));
+    lock(&store.0.tasks).drain(..).for_each(|task| task.abort());
+    assert_eq!(find().await, on(false));
+    store.release().await.unwrap();
+    assert_eq!(find().await, Holder::Nobody);
+}

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,15 +18,17 @@ use dubernetes_testkit::contract::store::StoreSubject;
 use dubernetes_tests::checks::ensure;
 use dubernetes_tests::load::print_line;
 use dubernetes_tests::manager::Manager;
-use dubernetes_tests::manifest::{BUSYBOX, WHOAMI};
+use dubernetes_tests::manifest::{BUSYBOX, Manifest, WHOAMI};
+use dubernetes_tests::port::Port;
 use dubernetes_tests::swarm::Swarm;
-use dubernetes_tests::{busybox, e2e, eventually, whoami};
+use dubernetes_tests::{Scenario, busybox, e2e, eventually, whoami};
 use futures_util::FutureExt as _;
 
 /// Checks of the contract that run side by side.
 const LANES: usize = 6;
 /// How long a takeover may take: Swarm needs up to 20 s for another leader.
 const LONG: Duration = Duration::from_secs(80);
+const REPLICAS: &str = "label=dubernetes.app=web";
 
 async fn act(host: &str, instance: &InstanceName) -> SwarmStore {
     let manager = DockerRuntime::new(Some(host)).unwrap();
@@ -108,6 +111,46 @@ async fn wait_for_answer(manager: &Manager<'_>) -> String {
     eventually("the app answers", LONG, async || manager.get("web.test")).await
 }
 
+async fn wait_for_port(manager: &Manager<'_>, port: u16) {
+    eventually("the published port answers", LONG, async || {
+        let answer = manager.get_at(port, "any.test")?;
+        ensure(answer.contains("db-"), answer)
+    })
+    .await;
+}
+
+/// Waits until a manager says that this node acts.
+async fn wait_for_standby(manager: &Manager<'_>, node: &str) {
+    let acts = format!("stands by: node `{node}` acts");
+    eventually("it stands by", LONG, async || {
+        let asked = manager.run(&["scale", "web", "7"]).await;
+        ensure(asked.stderr.contains(&acts), format!("{}{}", asked.stderr, manager.log()))
+    })
+    .await;
+}
+
+/// Brings machine 1 back, whose manager acted when it was killed: it changes nothing.
+async fn assert_killed_manager_stands_by(s: &Scenario, swarm: &mut Swarm, next: &Manager<'_>) {
+    swarm.run_machine(1);
+    let back = Manager::serve(s, swarm, 1);
+    wait_for_standby(&back, next.node()).await;
+    eventually("nothing is left on the killed machine", LONG, async || {
+        let left = swarm.docker(1, &["ps", "-a", "--format", "{{.Names}} {{.Status}}"]);
+        let nodes = swarm.docker(1, &["node", "ls", "--format", "{{.Status}}"]);
+        ensure(left.is_empty() && !nodes.contains("Down"), format!("{left}{nodes}"))
+    })
+    .await;
+    let replicas = swarm.replicas("web");
+    let names: BTreeSet<_> = replicas.iter().flatten().collect();
+    assert_eq!((names.len(), replicas.concat().len()), (6, 6), "{replicas:?}");
+    assert!(back.get("web.test").is_err(), "it routes nothing");
+    let answer = wait_for_answer(next).await;
+    assert!(answer.contains("web-"), "{answer}");
+    let doctor = back.run(&["doctor"]).await.stdout;
+    let acts = format!("node `{}` acts", next.node());
+    assert_eq!(doctor.matches(&acts).count(), 2, "of the orchestrator and of the state: {doctor}");
+}
+
 #[test]
 fn another_manager_goes_on_when_the_acting_one_is_killed() {
     e2e!().run(async |s| {
@@ -121,13 +164,12 @@ fn another_manager_goes_on_when_the_acting_one_is_killed() {
         let _ = first[0].apply(&web).await;
         let _ = first[0].apply(&busybox("client", 3, "exec sleep 86400")).await;
         wait_for_answer(&first[0]).await;
+        let port = Port::take();
+        let ports = format!("args: [--port, '5432']\nports: ['0.0.0.0:{}:5432']", port.number);
+        let _ = first[0].apply(&whoami("db", 2).with(&ports)).await;
+        wait_for_port(&first[0], port.number).await;
         for other in &others {
-            let acts = format!("stands by: node `{}` acts", swarm.name(1));
-            eventually("it stands by", LONG, async || {
-                let asked = other.run(&["scale", "web", "7"]).await;
-                ensure(asked.stderr.contains(&acts), format!("{}{}", asked.stderr, other.log()))
-            })
-            .await;
+            wait_for_standby(other, &swarm.name(1)).await;
         }
 
         swarm.kill(1);
@@ -159,7 +201,31 @@ fn another_manager_goes_on_when_the_acting_one_is_killed() {
             .await;
         }
         print_line(&format!("names lead to the new ingress after {:.1?}", killed.elapsed()));
+        wait_for_port(next, port.number).await;
+        assert_killed_manager_stands_by(s, &mut swarm, next).await;
     });
+}
+
+/// Starts an app whose state is in a file of machine 1, and takes the instance over with a state in
+/// the swarm.
+async fn adopt_from_file<'a>(s: &'a Scenario, swarm: &Swarm, app: &Manifest) -> Manager<'a> {
+    let mut former = [Manager::serve_with(s, swarm, 1, "sqlite", &[])];
+    acting(&former).await;
+    let _ = former[0].apply(app).await;
+    let ids = || [1, 2].map(|number| swarm.docker(number, &["ps", "-q", "--filter", REPLICAS]));
+    let before = ids();
+    former[0].terminate();
+
+    let mut refused = Manager::serve(s, swarm, 1);
+    assert_eq!(refused.wait().code(), Some(1));
+    let log = refused.log();
+    assert!(log.contains("the swarm has no state of it") && log.contains("--adopt"), "{log}");
+    let adopted = [Manager::serve_with(s, swarm, 1, "swarm", &["--adopt"])];
+    acting(&adopted).await;
+    let _ = adopted[0].apply(app).await;
+    assert_eq!(ids(), before, "the replicas go on");
+    let [adopted] = adopted;
+    adopted
 }
 
 fn ingresses(swarm: &Swarm) -> [usize; 2] {
@@ -173,17 +239,12 @@ fn manager_that_is_stopped_hands_over_at_once_and_the_ingress_moves() {
         let test = "manager_that_is_stopped_hands_over_at_once_and_the_ingress_moves";
         let images = [WHOAMI, s.ingress_image()];
         let Some(swarm) = Swarm::start_managers(test, 2, &images) else { return };
-        let mut first = [Manager::serve(s, &swarm, 1)];
-        acting(&first).await;
-        let second = [Manager::serve(s, &swarm, 2)];
-        let _ = first[0].apply(&whoami("web", 2).host("web.test")).await;
+        let web = whoami("web", 2).host("web.test");
+        let mut first = [adopt_from_file(s, &swarm, &web).await];
+        let mut second = [Manager::serve(s, &swarm, 2)];
         wait_for_answer(&first[0]).await;
         assert_eq!(ingresses(&swarm), [1, 0]);
-        eventually("it stands by", LONG, async || {
-            let asked = second[0].run(&["get", "apps"]).await;
-            ensure(asked.stderr.contains("stands by"), format!("{}{}", asked.stdout, asked.stderr))
-        })
-        .await;
+        wait_for_standby(&second[0], &swarm.name(1)).await;
 
         let start = Instant::now();
         first[0].terminate();
@@ -197,13 +258,18 @@ fn manager_that_is_stopped_hands_over_at_once_and_the_ingress_moves() {
         ));
         assert!(acts < Duration::from_secs(10), "it waited for the lease: {acts:?}");
         assert_eq!(ingresses(&swarm), [0, 1]);
-        let again = Manager::serve(s, &swarm, 1);
-        eventually("it stands by", LONG, async || {
-            let asked = again.run(&["get", "apps"]).await;
-            ensure(asked.stderr.contains("stands by"), format!("{}{}", asked.stderr, again.log()))
-        })
-        .await;
+        let mut again = Manager::serve(s, &swarm, 1);
+        wait_for_standby(&again, &swarm.name(2)).await;
         let apps = second[0].run(&["get", "apps"]).await.assert_success().stdout;
         assert!(apps.contains("2/2"), "{apps}");
+
+        let doctor = second[0].run(&["doctor"]).await.stdout;
+        assert!(doctor.contains(&format!("node `{}` acts", swarm.name(2))), "{doctor}");
+        let backup = second[0].run(&["backup", "backup.tar"]).await;
+        assert!(backup.code == Some(1) && backup.stderr.contains("in the swarm"), "{backup:?}");
+        let _ = second[0].run(&["down", "--yes"]).await.assert_success();
+        again.terminate();
+        second[0].terminate();
+        assert_eq!(swarm.docker(2, &["config", "ls"]).lines().count(), 1, "its heading alone");
     });
 }

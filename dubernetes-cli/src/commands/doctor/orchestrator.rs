@@ -30,6 +30,9 @@ fn check_status(found: &Result<Option<Status>, CliError>) -> Check {
             let message = "not running, so nothing replaces a replica that dies";
             return Check::warn(NAME, message, "start it with `dubernetes serve`");
         }
+        Err(error) if error.stands_by() => {
+            return Check::ok(NAME, format!("running; {}", error.message()));
+        }
         Err(error) => {
             let help = error.first_help().unwrap_or("check the log of `dubernetes serve`");
             return Check::fail(NAME, error.message(), help);

@@ -18,14 +18,18 @@ const LOW: u64 = 1 << 30;
 /// Help for a path that cannot be used.
 const OTHER_FOLDER: &str = "choose another folder with `--state-dir`";
 
-/// Checks the folders and the store.
-pub(super) fn run_checks(settings: &Settings, running: Option<&Status>) -> Vec<Check> {
+/// Checks the folders and the store, unless that is a shared one, which was checked before.
+pub(super) fn run_checks(
+    settings: &Settings,
+    running: Option<&Status>,
+    shared: Option<Check>,
+) -> Vec<Check> {
     let (folder, problem) = match running {
         Some(status) => (&status.orchestrator.state_dir, status.store_problem.as_deref()),
         None => (&settings.paths.state_dir, None),
     };
     vec![
-        check_state(folder, running.is_some(), problem),
+        shared.unwrap_or_else(|| check_state(folder, running.is_some(), problem)),
         check_disk("state-disk", folder),
         check_socket(&settings.paths.socket, running.is_some()),
     ]
