@@ -114,6 +114,24 @@ impl<'a> Manager<'a> {
         }
     }
 
+    /// Returns the certificate of its ingress for a host.
+    ///
+    /// # Errors
+    ///
+    /// That of curl.
+    pub fn certificate(&self, port: u16, host: &str) -> Result<String, String> {
+        let (at, url) =
+            (format!("{host}:{port}:{}", self.address), format!("https://{host}:{port}/"));
+        let options = ["-sS", "-f", "-k", "-m", "5", "-o", "/dev/null", "-w", "%{certs}"];
+        let curl = Command::new("curl").args(options).args(["--resolve", &at, &url]).output();
+        let curl = curl.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match curl.status.success() {
+            true => Ok(text(&curl.stdout)),
+            false => Err(text(&curl.stderr)),
+        }
+    }
+
     /// Ends the orchestrator as its service manager does, and waits for its end.
     pub fn terminate(&mut self) {
         let outer = self.process.id();

@@ -208,7 +208,12 @@ fn another_manager_goes_on_when_the_acting_one_is_killed() {
 
 /// Starts an app whose state is in a file of machine 1, and takes the instance over with a state in
 /// the swarm.
-async fn adopt_from_file<'a>(s: &'a Scenario, swarm: &Swarm, app: &Manifest) -> Manager<'a> {
+async fn adopt_from_file<'a>(
+    s: &'a Scenario,
+    swarm: &Swarm,
+    app: &Manifest,
+    arguments: &[&str],
+) -> Manager<'a> {
     let mut former = [Manager::serve_with(s, swarm, 1, "sqlite", &[])];
     acting(&former).await;
     let _ = former[0].apply(app).await;
@@ -220,7 +225,7 @@ async fn adopt_from_file<'a>(s: &'a Scenario, swarm: &Swarm, app: &Manifest) -> 
     assert_eq!(refused.wait().code(), Some(1));
     let log = refused.log();
     assert!(log.contains("the swarm has no state of it") && log.contains("--adopt"), "{log}");
-    let adopted = [Manager::serve_with(s, swarm, 1, "swarm", &["--adopt"])];
+    let adopted = [Manager::serve_with(s, swarm, 1, "swarm", &[arguments, &["--adopt"]].concat())];
     acting(&adopted).await;
     let _ = adopted[0].apply(app).await;
     assert_eq!(ids(), before, "the replicas go on");
@@ -240,8 +245,18 @@ fn manager_that_is_stopped_hands_over_at_once_and_the_ingress_moves() {
         let images = [WHOAMI, s.ingress_image()];
         let Some(swarm) = Swarm::start_managers(test, 2, &images) else { return };
         let web = whoami("web", 2).host("web.test");
-        let mut first = [adopt_from_file(s, &swarm, &web).await];
-        let mut second = [Manager::serve(s, &swarm, 2)];
+        let https = Port::take();
+        let with_https = ["--https-port", &https.number.to_string()];
+        let serve = |number| Manager::serve_with(s, &swarm, number, "swarm", &with_https);
+        let mut first = [adopt_from_file(s, &swarm, &web, &with_https).await];
+        let mut second = [serve(2)];
+        let shop = whoami("shop", 2).with("access: { host: shop.test, tls: internal }");
+        let _ = first[0].apply(&shop).await;
+        let certificate = async |manager: &Manager<'_>| {
+            let ask = async || manager.certificate(https.number, "shop.test");
+            eventually("the app answers over HTTPS", LONG, ask).await
+        };
+        let issued = certificate(&first[0]).await;
         wait_for_answer(&first[0]).await;
         assert_eq!(ingresses(&swarm), [1, 0]);
         wait_for_standby(&second[0], &swarm.name(1)).await;
@@ -257,8 +272,9 @@ fn manager_that_is_stopped_hands_over_at_once_and_the_ingress_moves() {
              {answers:.1?}"
         ));
         assert!(acts < Duration::from_secs(10), "it waited for the lease: {acts:?}");
+        assert_eq!(certificate(&second[0]).await, issued, "no other certificate is issued");
         assert_eq!(ingresses(&swarm), [0, 1]);
-        let mut again = Manager::serve(s, &swarm, 1);
+        let mut again = serve(1);
         wait_for_standby(&again, &swarm.name(2)).await;
         let apps = second[0].run(&["get", "apps"]).await.assert_success().stdout;
         assert!(apps.contains("2/2"), "{apps}");
