@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
@@ -35,6 +35,8 @@ pub struct SwarmRuntime {
     others: BTreeMap<String, DockerRuntime>,
     /// Id of the manager's own node.
     entry: Arc<OnceCell<String>>,
+    /// Its name.
+    entry_name: Arc<OnceLock<String>>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) published: Arc<Published>,
     /// Whether another node may have been the entry.
@@ -60,6 +62,7 @@ impl SwarmRuntime {
             manager: manager.with_overlay(),
             others: BTreeMap::new(),
             entry: Arc::default(),
+            entry_name: Arc::default(),
             memory: Arc::default(),
             published: Arc::default(),
             has_other_entries: false,
@@ -103,6 +106,9 @@ impl SwarmRuntime {
         let entry = entry.await?;
         let mut nodes: BTreeMap<String, SwarmNode> = BTreeMap::new();
         for node in self.manager.swarm_nodes().await? {
+            if node.id == *entry {
+                self.entry_name.get_or_init(|| node.name.clone());
+            }
             if node.id == *entry || node.is_ready || !nodes.contains_key(&node.name) {
                 nodes.insert(node.name.clone(), node);
             }
@@ -139,9 +145,12 @@ impl SwarmRuntime {
     pub(crate) async fn engine_of(&self, id: &ContainerId) -> Result<DockerRuntime, RuntimeError> {
         let not_found = || RuntimeError::NotFound { kind: "container", name: id.to_string() };
         if let Some(place) = self.memory.place(id) {
-            let members = self.members().await?;
-            let member = members.into_iter().find(|member| member.node.name == place);
-            return member.map(|member| member.engine).ok_or_else(not_found);
+            // The swarm is not asked again: it was for the list that has shown the container.
+            let engine = match self.entry_name.get() == Some(&place) {
+                true => Some(&self.manager),
+                false => self.others.get(&place),
+            };
+            return engine.cloned().ok_or_else(not_found);
         }
         let engines = self.engines().await?;
         let found = join_all(engines.iter().map(|engine| engine.inspect(id))).await;

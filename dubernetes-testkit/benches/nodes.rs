@@ -1,7 +1,8 @@
 //! What the orchestrator itself costs for many replicas on many nodes: passes, memory, and the loss
 //! of a node. The engines are in memory and the time is virtual, so processor time is that of the
-//! controller, and calls take as long as the constants below say. Run it with
-//! `cargo bench -p dubernetes-testkit --bench nodes`.
+//! controller, and calls take as long as `cluster` says. Run it with
+//! `cargo bench -p dubernetes-testkit --bench nodes`, and with `-- --full` for 10,000 replicas, which
+//! takes a quarter of an hour: nearly all of it their first start.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the measurement")]
 
@@ -33,7 +34,10 @@ const PER_APP: u16 = 250;
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 fn main() {
-    for (apps, per_app, nodes) in [(3, 200, 6), (3, 200, 100), (40, PER_APP, 100)] {
+    let small = [(3, 200, 6), (3, 200, 100)];
+    let large = [(10, PER_APP, 100), (40, PER_APP, 100)];
+    let is_full = std::env::args().any(|argument| argument == "--full");
+    for (apps, per_app, nodes) in small.into_iter().chain(large.into_iter().filter(|_| is_full)) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(measure(apps, per_app, nodes));
