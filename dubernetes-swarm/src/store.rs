@@ -205,6 +205,8 @@ impl HoldContent for SwarmStore {
     ) -> Result<R, StoreError> {
         let mut written = Arc::clone(&self.0.written).lock_owned().await;
         self.0.head.check().map_err(lost)?;
+        // With 1,000 apps the copy takes 9 µs, and to find and write what differs 160 µs
+        // (`cargo bench -p dubernetes-testkit --bench nodes`): clones share what is the same.
         let mut new = lock(&self.0.current).clone();
         let (answer, is_notified) = effect(&mut new)?;
         let shared = Arc::clone(&self.0);

@@ -5,6 +5,7 @@
 //! takes a quarter of an hour: nearly all of it their first start.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the measurement")]
+#![expect(clippy::print_stdout, reason = "the results are its output")]
 
 #[path = "nodes/cluster.rs"]
 mod cluster;
