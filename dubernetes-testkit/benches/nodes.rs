@@ -1,8 +1,8 @@
 //! What the orchestrator itself costs for many replicas on many nodes: passes, memory, and the loss
 //! of a node. The engines are in memory and the time is virtual, so processor time is that of the
 //! controller, and calls take as long as `cluster` says. Run it with
-//! `cargo bench -p dubernetes-testkit --bench nodes`, and with `-- --full` for 10,000 replicas, which
-//! takes a quarter of an hour: nearly all of it their first start.
+//! `cargo bench -p dubernetes-testkit --bench nodes`, and with `-- --full` for 10,000 replicas,
+//! which takes a quarter of an hour: nearly all of it their first start.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the measurement")]
 #![expect(clippy::print_stdout, reason = "the results are its output")]

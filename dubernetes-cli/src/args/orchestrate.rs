@@ -39,8 +39,7 @@ pub(crate) struct IngressArgs {
     )]
     pub(crate) store: StoreKind,
     /// What routes requests: nginx in a container, or a proxy in the orchestrator's own process,
-    /// which ends with it. Default: proxy with `--runtime process`, else
-    /// nginx.
+    /// which ends with it. Default: proxy with `--runtime process`, else nginx.
     #[arg(long, env = "DUBERNETES_INGRESS", hide_env_values = true, value_name = "INGRESS")]
     pub(crate) ingress: Option<IngressKind>,
     /// Port of this machine on which the ingress listens.
@@ -277,10 +276,9 @@ impl IngressArgs {
 
     /// Refuses settings of another runtime, ingress or store.
     fn check_kinds(&self) -> Result {
-        let without_nginx = self.ingress() != IngressKind::Nginx;
         let of_docker = (self.runtime == RuntimeKind::Process, "runtime docker");
         let of_swarm = (self.runtime != RuntimeKind::Swarm, "runtime swarm");
-        let of_nginx = (without_nginx, "ingress nginx");
+        let of_nginx = (self.ingress() != IngressKind::Nginx, "ingress nginx");
         let of_sqlite = (self.store != StoreKind::Sqlite, "store sqlite");
         let has_age = long_duration(EVENTS_AGE) != Ok(self.events_age);
         let settings = [
@@ -299,8 +297,8 @@ impl IngressArgs {
         for (flag, is_set, (is_missing, needed)) in settings {
             if is_set && is_missing {
                 let what = format!("`{flag}` has no effect without `--{needed}`");
-                let help = format!("add `--{needed}`, or omit `{flag}`");
-                return Err(CliError::with_exit(USAGE, what).help(help));
+                let error = CliError::with_exit(USAGE, what);
+                return Err(error.help(format!("add `--{needed}`, or omit `{flag}`")));
             }
         }
         Ok(())

@@ -62,8 +62,8 @@ impl Candidate {
         node: &str,
     ) -> Result<Self, RuntimeError> {
         if head_name(instance).len() > MAX_NAME {
-            let message = "the name of the instance is longer than 53 characters; choose another one \
-                           with `--instance`";
+            let message = "the name of the instance is longer than 53 characters; choose another \
+                           one with `--instance`";
             return Err(rejected("keep the state in a swarm", message));
         }
         let id = random_id()

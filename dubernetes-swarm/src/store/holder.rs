@@ -22,7 +22,7 @@ pub enum Holder {
     /// The swarm has no state of the instance.
     NoState,
     /// The lease was given back.
-    Nobody,
+    NoNode,
     /// This node has the lease.
     Node {
         /// Its name.
@@ -63,7 +63,7 @@ pub(super) async fn find(
         let Some(found) = configs.find(&name).await? else { return Ok(Holder::NoState) };
         last = found;
     }
-    Ok(Holder::Nobody)
+    Ok(Holder::NoNode)
 }
 
 fn label<'a>(head: &'a SwarmConfig, name: &str) -> &'a str {

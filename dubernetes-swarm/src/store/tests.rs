@@ -331,5 +331,5 @@ async fn holder_is_found_and_whether_it_renews() {
     lock(&store.0.tasks).drain(..).for_each(|task| task.abort());
     assert_eq!(find().await, on(false));
     store.release().await.unwrap();
-    assert_eq!(find().await, Holder::Nobody);
+    assert_eq!(find().await, Holder::NoNode);
 }

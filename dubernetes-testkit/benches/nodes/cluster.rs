@@ -237,6 +237,6 @@ impl Dialer for Cluster {
     }
 
     async fn connect(&self, _: SocketAddr) -> Result<Connection, DialError> {
-        unreachable!("nobody connects here")
+        unreachable!("no client connects here")
     }
 }

@@ -253,5 +253,14 @@ async fn what_cannot_work_with_processes_is_refused_with_the_reason() {
         let refused = instance.run(&["apply", path.to_str().unwrap()]).await.assert_code(1);
         assert!(refused.stderr.contains(expected), "{}", refused.stderr);
     }
+    let path = instance.path("gone.yaml");
+    fs::write(&path, "name: gone\nprogram: /nonexistent/program\n").unwrap();
+    let _ = instance.run(&["apply", "--detach", path.to_str().unwrap()]).await.assert_success();
+    eventually("the program is missing", SOON, async || {
+        let events = instance.run(&["events", "gone"]).await.stdout;
+        let is_named = events.contains("ProgramMissing") && events.contains("/nonexistent/program");
+        ensure(is_named, events)
+    })
+    .await;
     drop(serve);
 }

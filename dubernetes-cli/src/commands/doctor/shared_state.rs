@@ -32,7 +32,7 @@ fn check_holder(found: Result<Holder, RuntimeError>) -> Check {
             let help = format!("{START}: one of them takes over after 15 s");
             Check::warn(NAME, message, help)
         }
-        Ok(Holder::Nobody) => Check::warn(NAME, format!("{PLACE}; no manager acts"), START),
+        Ok(Holder::NoNode) => Check::warn(NAME, format!("{PLACE}; no manager acts"), START),
         Err(RuntimeError::Rejected { message, .. }) => {
             Check::fail(NAME, "the engine manages no swarm", message)
         }
@@ -57,7 +57,7 @@ mod tests {
         let node = |renews| Ok(Holder::Node { name: "m1".to_owned(), renews });
         check(node(true), CheckResult::Ok, "node `m1` acts");
         check(node(false), CheckResult::Warn, "acted last");
-        check(Ok(Holder::Nobody), CheckResult::Warn, "no manager acts");
+        check(Ok(Holder::NoNode), CheckResult::Warn, "no manager acts");
         check(Ok(Holder::NoState), CheckResult::Ok, "no state");
         let (operation, message) = ("keep the state".to_owned(), "its node is none".to_owned());
         let refused = RuntimeError::Rejected { operation, message };
