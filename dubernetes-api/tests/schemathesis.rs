@@ -40,7 +40,9 @@ async fn api_is_as_its_openapi_document_says() {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router(state)).await });
     let mut command = Command::new(program);
-    command.args(["run", "--seed=1", "--max-examples=10", "--phases=examples,coverage,fuzzing"]);
+    let examples = std::env::var("SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| "10".to_owned());
+    command.args(["run", "--seed=1", "--phases=examples,coverage,fuzzing"]);
+    command.arg(format!("--max-examples={examples}"));
     command.args(["--checks=not_a_server_error,content_type_conformance,status_code_conformance"]);
     command.args(EXCLUDED.map(|path| format!("--exclude-path={path}")));
     command.arg(format!("http://{address}/openapi.json"));

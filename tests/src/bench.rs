@@ -7,6 +7,7 @@
 mod accept;
 mod access_log;
 mod compose;
+mod counting;
 mod engine;
 pub mod format;
 mod idle;
@@ -25,13 +26,14 @@ use dubernetes_core::app::InstanceName;
 use dubernetes_core::identity::network_name;
 use jiff::Timestamp;
 
+use crate::checks::{SOON, ensure, eventually};
 use crate::manifest::whoami;
 use crate::scenario::{Scenario, connect_engine};
 use engine::Engine;
 use report::{Group, Moment, Report, Row, Run};
 
 /// Names and titles of all groups, in the order of the page.
-pub const GROUPS: [(&str, &str); 8] = [
+pub const GROUPS: [(&str, &str); 9] = [
     ("start", "First start"),
     ("replace", "A dead replica"),
     ("update", "Update of 5 replicas"),
@@ -39,6 +41,7 @@ pub const GROUPS: [(&str, &str); 8] = [
     (IDLE, "Processor time at rest"),
     ("proxy", "Requests through nginx"),
     ("access-log", "The access log at 5,000 requests/s"),
+    ("counting", "Requests counted for metrics"),
     ("accept", "Accepted and durable"),
 ];
 /// The group that is measured only by name, because it takes minutes.
@@ -133,6 +136,7 @@ async fn measure(
         IDLE => idle::measure(&bench).await,
         "proxy" => proxy::measure(&bench).await,
         "access-log" => access_log::measure(&bench).await,
+        "counting" => counting::measure(&bench).await,
         _ => accept::measure(&bench).await,
     };
     let Measured { rows, notes, timeline } = measured;
@@ -154,6 +158,18 @@ impl Bench {
         let _ = scenario.apply(&whoami(BASE, replicas).host(BASE_HOST)).await;
         let engine = Engine::new(&scenario.runtime.endpoint(), &scenario.instance);
         Self { scenario, engine, runs: options.runs }
+    }
+
+    /// Starts the orchestrator again with these environment variables, and waits until
+    /// `has_setting` holds for nginx's configuration.
+    async fn restart(&self, variables: &[(&str, &str)], has_setting: impl Fn(&str) -> bool) {
+        self.scenario.terminate().await;
+        self.scenario.serve_with(variables).await;
+        eventually("nginx has the setting", SOON, async || {
+            let config = self.scenario.nginx_config().await;
+            ensure(has_setting(&config), config.len())
+        })
+        .await;
     }
 
     /// Returns the id of a replica of [`BASE`].

@@ -13,6 +13,9 @@ use crate::checks::{SOON, ensure, eventually};
 /// Key of an element's id in answers, as the protocol defines it.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// The Python package with axe-core 4.12.1.
+const AXE: &str = "axe-playwright-python==0.1.8";
+
 /// `chromedriver`, which starts browsers. Dropping it ends it.
 #[derive(Debug)]
 pub struct Driver {
@@ -257,7 +260,7 @@ pub async fn axe(folder: &Path) -> Option<String> {
         open('axe.min.js', 'wb').write(wheel.read(name))";
     let path: PathBuf = folder.join("axe.min.js");
     if !path.exists() {
-        let package = ["-m", "pip", "download", "--quiet", "--no-deps", "axe-playwright-python"];
+        let package = ["-m", "pip", "download", "--quiet", "--no-deps", AXE];
         for arguments in [&package[..], &["-c", script]] {
             let mut command = Command::new("python3");
             command.args(arguments).current_dir(folder).stdin(Stdio::null());

@@ -43,8 +43,10 @@ tasks:
   package [--profile NAME | --program FILE]
                 write a Debian package and a tarball with the release program, or another one,
                 to target/package
-  release       write the packages, a bill of materials and checksums to target/package, and
-                rehearse publishing all crates; needs cargo-sbom
+  release [--baseline REVISION]
+                write the packages, a bill of materials and checksums to target/package, check
+                that the version allows the changes of the API since REVISION, and rehearse
+                publishing all crates; needs cargo-sbom, and cargo-semver-checks for the check
   generate      write the table of keys and the scenarios in docs
   tidy          check the repository rules that no compiler checks
   ci            run all steps of CI
@@ -83,7 +85,7 @@ fn task(args: &[String]) -> Result<ExitCode> {
             skipped.iter().for_each(|why| println!("skipped: {why}"));
             ExitCode::SUCCESS
         }),
-        ("release", []) => release::release().map(|()| ExitCode::SUCCESS),
+        ("release", _) => release::release(rest).map(|()| ExitCode::SUCCESS),
         ("generate", []) => generate::generate().map(|()| ExitCode::SUCCESS),
         ("tidy", []) => tidy::tidy(),
         ("ci", []) => ci::ci(),

@@ -9,12 +9,11 @@ use tokio::time::interval;
 use super::proxy::{CONNECTIONS, KEPT, KEPT_HOST, exchange};
 use super::report::{Row, Unit};
 use super::{Bench, Measured};
-use crate::checks::{SOON, ensure};
 use crate::manifest::whoami;
-use crate::{eventually, slots};
+use crate::slots;
 
 /// Requests per second.
-const RATE: u32 = 5_000;
+pub(super) const RATE: u32 = 5_000;
 /// Time for which one of the two is measured in a run.
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -40,20 +39,19 @@ pub(super) async fn measure(bench: &Bench) -> Measured {
     Measured { rows: vec![row, rate], ..Measured::default() }
 }
 
-/// Returns the processor time of 1,000 requests, and the number of requests per second.
 async fn cost(bench: &Bench, is_logged: bool) -> (f64, f64) {
-    let scenario = &bench.scenario;
-    scenario.terminate().await;
     let setting = if is_logged { "true" } else { "false" };
-    scenario.serve_with(&[("DUBERNETES_ACCESS_LOG", setting)]).await;
-    eventually("nginx has the setting", SOON, async || {
-        let config = scenario.nginx_config().await;
-        ensure(config.contains("access_log /") == is_logged, config.len())
-    })
-    .await;
-    load(scenario.port, WINDOW / 5).await;
+    let has_setting = |config: &str| config.contains("access_log /") == is_logged;
+    bench.restart(&[("DUBERNETES_ACCESS_LOG", setting)], has_setting).await;
+    cost_of_requests(bench).await
+}
+
+/// Returns the processor time of 1,000 requests, and the number of requests per second.
+pub(super) async fn cost_of_requests(bench: &Bench) -> (f64, f64) {
+    let port = bench.scenario.port;
+    load(port, WINDOW / 5).await;
     let (before, begin) = (processor_nanos(bench).await, Instant::now());
-    let requests = f64::from(load(scenario.port, WINDOW).await);
+    let requests = f64::from(load(port, WINDOW).await);
     let took = begin.elapsed().as_secs_f64();
     let nanos = processor_nanos(bench).await - before;
     (Duration::from_nanos(nanos).as_secs_f64() / requests * 1e3, requests / took)

@@ -105,15 +105,16 @@ async fn start_by_hand(bench: &Bench, port: u16) {
 
 /// Result of one load.
 #[derive(Debug)]
-struct Load {
+pub(super) struct Load {
     /// Requests per second.
-    rate: f64,
+    pub(super) rate: f64,
     /// Latencies in seconds.
     median: f64,
     p99: f64,
 }
 
-async fn load(port: u16, host: &'static str) -> Load {
+/// Sends as many requests as are answered.
+pub(super) async fn load(port: u16, host: &'static str) -> Load {
     let begin = Instant::now();
     let mut clients = JoinSet::new();
     for _ in 0..CONNECTIONS {
