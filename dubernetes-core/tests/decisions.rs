@@ -35,3 +35,42 @@ fn restarts_share_the_free_places() {
     let creates = plan.actions.iter().filter(|step| matches!(step.action, Action::Create(_)));
     assert_eq!(creates.count(), 1, "{plan}");
 }
+
+#[test]
+fn one_off_container_is_a_pod_of_its_app() {
+    let plan = plan(
+        "network
+         app job replicas=0
+         run job-run-qhzkt wanted attached
+         run job-run-qhzkt running",
+    );
+    let pods = plan.statuses.values().flat_map(|status| &status.one_offs);
+    assert_eq!(Vec::from_iter(pods.map(|pod| pod.name.as_str())), ["job-run-qhzkt"]);
+}
+
+#[test]
+fn successor_carries_how_the_former_container_ended() {
+    let plan = plan("network\napp web replicas=1\nweb-1 exited code=3 ago=60s");
+    let ends = plan.actions.iter().filter_map(|step| match &step.action {
+        Action::Create(replica) => Some(replica.labels.last_end.clone().unwrap_or_default()),
+        _ => None,
+    });
+    assert_eq!(ends.collect::<Vec<_>>(), ["exit code 3 after 1m0s"], "{plan}");
+}
+
+/// Its replicas run, but not as the specification asks.
+#[test]
+fn rollout_that_is_blocked_is_not_complete() {
+    let given = |lacks| {
+        format!(
+            "{lacks}lacks \"planned addresses\"
+             app web replicas=1 volume=data:/data progressing
+             web-1 ready ago=60s"
+        )
+    };
+    let is_complete = |plan: &Plan| {
+        plan.actions.iter().any(|step| matches!(step.action, Action::RecordRollout { .. }))
+    };
+    assert!(is_complete(&plan(&given(""))));
+    assert!(!is_complete(&plan(&given("lacks volumes\n"))));
+}

@@ -14,6 +14,7 @@ mod engines;
 mod generate;
 mod images;
 mod instructions;
+mod mutants;
 mod package;
 mod release;
 mod run;
@@ -40,6 +41,10 @@ tasks:
                 docs/performance
   instructions  count the instructions of a few scenarios, and compare them with those in
                 docs/performance/instructions.json
+  mutants [--since REV] [--filter TEXT] [--every N]
+                count the deliberate mistakes in the planner, the rules of the store and the route
+                table that tests find: all, those in lines changed since a revision, those whose
+                file:line contains a text, or each N-th
   package [--profile NAME | --program FILE]
                 write a Debian package and a tarball with the release program, or another one,
                 to target/package
@@ -81,6 +86,7 @@ fn task(args: &[String]) -> Result<ExitCode> {
             skipped.iter().for_each(|why| println!("skipped: {why}"));
             ExitCode::SUCCESS
         }),
+        ("mutants", _) => mutants::mutants(rest),
         ("package", _) => package::package(package::Program::parse(rest)?).map(|skipped| {
             skipped.iter().for_each(|why| println!("skipped: {why}"));
             ExitCode::SUCCESS

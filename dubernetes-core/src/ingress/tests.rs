@@ -187,3 +187,16 @@ fn url_of_the_rest_is_one_that_can_be_opened() {
     assert_eq!(shown("*.a.test", "/"), "http://*.a.test:8080");
     assert_eq!(shown("*", "/"), "http://localhost:8080");
 }
+
+#[test]
+fn table_with_other_ports_is_another_one() {
+    let own = table(&[("a.test", "/", "web")]);
+    let port = HostPort {
+        app: "web".parse().unwrap(),
+        mapping: "8080:80".parse().unwrap(),
+        address: Ipv4Addr::LOCALHOST,
+    };
+    let publishing = RouteTable { ports: vec![port], ..own.clone() };
+    assert!(own.is_same_but_for_endpoints(&own, |_, _| true));
+    assert!(!own.is_same_but_for_endpoints(&publishing, |_, _| true));
+}

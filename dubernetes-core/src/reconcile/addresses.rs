@@ -66,7 +66,7 @@ impl<'a> AddressPool<'a> {
         ordinal: u32,
     ) -> Result<Option<NetworkAddress>, Obstacle> {
         let Some(network) = self.network()? else { return Ok(None) };
-        let taken = self.taken.get_or_insert_with(|| Taken::new(self.observed, network));
+        let taken = self.taken.get_or_insert_with(|| Taken::new(self.observed));
         let pick = |taken| identity::pick_address(network.subnet, app, ordinal, taken);
         let capacity = identity::capacity(network.subnet);
         let address = pick(&taken.avoided).or_else(|| pick(&taken.held));
@@ -78,7 +78,7 @@ impl<'a> AddressPool<'a> {
 }
 
 impl Taken {
-    fn new(observed: &ObservedState, network: &Network) -> Self {
+    fn new(observed: &ObservedState) -> Self {
         let replicas = observed.replicas.iter();
         let mut held: BTreeSet<_> = replicas.clone().filter_map(|r| r.labels.address).collect();
         held.extend(replicas.filter_map(|r| r.endpoint).map(|endpoint| endpoint.ip()));
@@ -86,7 +86,6 @@ impl Taken {
         held.extend(draining.map(|(endpoint, _)| endpoint.ip()));
         let table = observed.ingress.table();
         held.extend(table.iter().flat_map(|table| table.endpoints()).map(|e| e.ip()));
-        held.insert(identity::ingress_address(network.subnet).into());
         held.extend(observed.in_flight.values().filter_map(|call| call.address));
         held.extend(observed.pre_deploys.iter().filter_map(|hook| hook.labels.address));
         held.extend(observed.one_offs.iter().filter_map(|one_off| one_off.labels.address));
@@ -100,16 +99,53 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{HostPattern, PodName, RoutePath};
+    use crate::app::{HostPattern, OneOffId, PodName, RevisionId, RoutePath};
     use crate::call::{InFlight, OperationKey};
     use crate::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
-    use crate::state::Drain;
+    use crate::labels::{OneOffLabels, PreDeployLabels};
+    use crate::runtime::{ContainerId, ContainerState};
+    use crate::state::{Drain, ObservedOneOff, ObservedPreDeploy};
     use jiff::Timestamp;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 9, 0, last])
+    }
+
+    #[test]
+    fn address_of_a_hook_or_a_one_off_is_not_given_away() {
+        let (app, revision) = (AppName::parse("web").unwrap(), RevisionId(1));
+        let (hook, one_off) = (Some(address(5)), Some(address(6)));
+        let labels = PreDeployLabels { app: app.clone(), revision, attempts: 0, address: hook };
+        let (id, state) = (ContainerId("c".into()), ContainerState::Created);
+        let pre_deploys = vec![ObservedPreDeploy { id: id.clone(), labels, state: state.clone() }];
+        let run = OneOffId::parse("qhzkt").unwrap();
+        let labels = OneOffLabels { app, revision, id: run, address: one_off };
+        let created_at = Timestamp::UNIX_EPOCH;
+        let one_offs = vec![ObservedOneOff { id, labels, state, created_at }];
+        let observed = ObservedState { pre_deploys, one_offs, ..ObservedState::default() };
+        let held = Taken::new(&observed).held;
+        assert_eq!(held, [address(5), address(6)].into());
+    }
+
+    #[test]
+    fn pass_gives_each_address_to_one_container() {
+        // Each address left the ingress a moment ago, so each is a last resort.
+        let subnet = "10.9.0.0/25".parse().unwrap();
+        let network = Some(Network { id: "net".into(), subnet });
+        let left = Drain { done: true, ..Drain::new(Timestamp::UNIX_EPOCH) };
+        let drains = (0..128).map(|last| ((address(last), 80).into(), left.clone())).collect();
+        let observed = ObservedState { network, drains, ..ObservedState::default() };
+        let mut pool = AddressPool::new(&observed);
+        let app = AppName::parse("web").unwrap();
+        let capacity = identity::capacity(subnet);
+        let leases = (0..=capacity).map_while(|ordinal| pool.lease(&app, ordinal).ok().flatten());
+        let addresses: Vec<_> = leases.map(|lease| lease.address).collect();
+        assert_eq!(addresses.len(), capacity as usize);
+        assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), addresses.len());
+    }
 
     #[test]
     fn address_that_may_get_requests_is_not_given_away() {
-        let network = Network { id: "net".into(), subnet: "10.9.0.0/22".parse().unwrap() };
-        let address = |last| IpAddr::from([10, 9, 0, last]);
         let (served, draining, drained, creating) =
             (address(5), address(6), address(7), address(8));
         let app = AppName::parse("web").unwrap();
@@ -128,7 +164,7 @@ mod tests {
             in_flight: [(OperationKey::Network, in_flight)].into(),
             ..ObservedState::default()
         };
-        let Taken { held, avoided } = Taken::new(&observed, &network);
+        let Taken { held, avoided } = Taken::new(&observed);
         for taken in [served, draining, creating] {
             assert!(held.contains(&taken), "{taken}: {held:?}");
         }
