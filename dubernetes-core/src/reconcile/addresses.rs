@@ -140,7 +140,7 @@ mod tests {
         let capacity = identity::capacity(subnet);
         let leases = (0..=capacity).map_while(|ordinal| pool.lease(&app, ordinal).ok().flatten());
         let addresses: Vec<_> = leases.map(|lease| lease.address).collect();
-        assert_eq!(addresses.len(), capacity as usize);
+        assert_eq!(u32::try_from(addresses.len()), Ok(capacity));
         assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), addresses.len());
     }
 

@@ -51,7 +51,7 @@ async fn endpoints(bench: &Bench) -> Vec<SocketAddr> {
         let containers = bench.scenario.containers_of(&format!("idle{app}")).await;
         endpoints.extend(containers.iter().filter_map(|container| container.endpoint));
     }
-    assert_eq!(endpoints.len(), (APPS * REPLICAS) as usize);
+    assert_eq!(u32::try_from(endpoints.len()), Ok(APPS * REPLICAS));
     endpoints
 }
 
@@ -61,14 +61,13 @@ fn connect_for_a_window(endpoints: &[SocketAddr]) -> Duration {
     let interval = Health::new(Check::Tcp).interval.to_std();
     let began = Instant::now();
     let before = thread_time();
-    for number in 0.. {
-        let due = interval * number / u32::try_from(endpoints.len()).unwrap();
+    for (number, endpoint) in (0..).zip(endpoints.iter().cycle()) {
+        let due = interval * number / (APPS * REPLICAS);
         if due >= WINDOW {
             break;
         }
         std::thread::sleep(due.saturating_sub(began.elapsed()));
-        let endpoint = endpoints[number as usize % endpoints.len()];
-        drop(TcpStream::connect_timeout(&endpoint, interval).unwrap());
+        drop(TcpStream::connect_timeout(endpoint, interval).unwrap());
     }
     thread_time() - before
 }
