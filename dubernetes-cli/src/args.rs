@@ -90,8 +90,8 @@ impl Cli {
     }
 }
 
-/// Leaves the values of variables out of the help of a command and its subcommands, and ends it with
-/// the exit codes, unless they have codes of their own.
+/// Hides the values of variables in the help of a command and its subcommands. Ends the long help
+/// with the exit codes, unless a command has codes of its own.
 fn finish_help(command: clap::Command) -> clap::Command {
     let command = command.mut_subcommands(finish_help).mut_args(|arg| arg.hide_env_values(true));
     match command.get_after_long_help().map(ToString::to_string) {
