@@ -9,10 +9,11 @@ pub(crate) use schemas::{
 use std::sync::Arc;
 
 use dubernetes_manifest::reference;
+use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
-use crate::wire::Problem;
+use crate::wire::{PROBLEM_JSON, Problem};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -34,16 +35,6 @@ use crate::wire::Problem;
 )]
 struct Base;
 
-/// Response of every failed request.
-#[derive(utoipa::IntoResponses)]
-#[response(
-    status = "default",
-    description = "Problem details",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "this type is read by the derive macro only")]
-pub(crate) struct ProblemResponse(Problem);
-
 /// Returns the document without paths.
 pub(crate) fn base() -> OpenApi {
     Base::openapi()
@@ -57,6 +48,11 @@ impl DocumentText {
     pub(crate) fn new(document: &OpenApi) -> Self {
         // The document consists of this program's own types, which always serialize.
         let mut document = serde_json::to_value(document).unwrap_or_default();
+        for path in entries(document.get_mut("paths")) {
+            for operation in entries(Some(path)) {
+                describe_errors(operation);
+            }
+        }
         let mut app = reference::schema(reference::Form::Json);
         if let Some(schema) = app.as_object_mut() {
             // OpenAPI 3.1 uses this dialect by default.
@@ -70,5 +66,23 @@ impl DocumentText {
 
     pub(crate) fn into_string(self) -> String {
         self.0.as_ref().to_owned()
+    }
+}
+
+fn entries(value: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
+    value.and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut)
+}
+
+/// Adds what every error has: the body, and that any request may fail.
+fn describe_errors(operation: &mut Value) {
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let content = json!({ PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } });
+    responses.insert("default".to_owned(), json!({ "description": "Problem details" }));
+    for (status, response) in responses {
+        if !status.starts_with(['1', '2']) {
+            response["content"] = content.clone();
+        }
     }
 }

@@ -149,9 +149,7 @@ impl<'a, R: Read> Reader<'a, R> {
             };
             let path = folder.join(&found);
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-            let file = file.map_err(|error| {
-                CliError::with_io_source(&format!("cannot write `{}`", path.display()), &error)
-            })?;
+            let file = file.map_err(CliError::cannot("write", &path))?;
             let copied = copy_hashed(entry, file);
             let copied = copied.map_err(|error| damaged(name, &error.to_string()))?;
             if copied != expected {

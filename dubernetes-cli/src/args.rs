@@ -24,7 +24,7 @@ mod wait;
 pub(crate) use backup::{BackupArgs, RestoreArgs};
 pub(crate) use basic::{ApplyArgs, DeleteArgs, PlanArgs, PushArgs, ScaleArgs, VerifyArgs};
 pub(crate) use command::Command;
-pub(crate) use context::{ContextAddArgs, ContextArgs, ContextListArgs, ContextVerb};
+pub(crate) use context::{ContextAddArgs, ContextArgs, ContextVerb};
 pub(crate) use inspect::{
     DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RenewArgs, RunArgs,
     StdioArgs, WhyArgs,
@@ -39,12 +39,12 @@ pub(crate) use port_forward::{LineFormat, PortForwardArgs, PortPair};
 pub(crate) use replay::{Moment, ReplayArgs};
 pub(crate) use resource::{Kind, ObjectName};
 pub(crate) use rollout::{
-    HistoryArgs, RolloutArgs, RolloutChangeArgs, RolloutPauseArgs, RolloutStatusArgs, RolloutVerb,
-    UndoArgs,
+    HistoryArgs, RolloutArgs, RolloutPauseArgs, RolloutVerb, RolloutWaitArgs, UndoArgs,
 };
-pub(crate) use secret::{SecretArgs, SecretDeleteArgs, SecretListArgs, SecretSetArgs, SecretVerb};
+pub(crate) use secret::{SecretArgs, SecretDeleteArgs, SecretSetArgs, SecretVerb};
 pub(crate) use shared::{
-    ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, VariableArgs, WaitArgs,
+    ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ListArgs, ProgressStyle, VariableArgs,
+    WaitArgs,
 };
 pub(crate) use simulate::{Scheduled, SimulateArgs};
 pub(crate) use top::{SortBy, TopArgs};
@@ -86,14 +86,14 @@ pub(crate) struct Cli {
 impl Cli {
     /// Returns the command line under the name `program`.
     pub(crate) fn named(program: &'static str) -> clap::Command {
-        with_exit_codes(Self::command().name(program).bin_name(program))
+        finish_help(Self::command().name(program).bin_name(program))
     }
 }
 
-/// Ends the long help of a command and its subcommands with the exit codes, unless they have codes
-/// of their own.
-fn with_exit_codes(command: clap::Command) -> clap::Command {
-    let command = command.mut_subcommands(with_exit_codes);
+/// Hides the values of variables in the help of a command and its subcommands. Ends the long help
+/// with the exit codes, unless a command has codes of its own.
+fn finish_help(command: clap::Command) -> clap::Command {
+    let command = command.mut_subcommands(finish_help).mut_args(|arg| arg.hide_env_values(true));
     match command.get_after_long_help().map(ToString::to_string) {
         Some(text) if text.contains("Exit codes:") => command,
         Some(text) => command.after_long_help(format!("{}\n\n{EXIT_CODES}", text.trim_end())),

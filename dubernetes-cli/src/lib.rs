@@ -102,7 +102,7 @@ fn run_command(program: &'static str) -> ExitCode {
         ColorWhen::Never => ColorChoice::Never,
     };
     choice.write_global();
-    report::report_errors_as_json(cli.command.wants_json());
+    report::report_errors_as_json(cli.command.wants_json(&matches));
     match execute(cli, file, &matches, program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),

@@ -10,7 +10,7 @@ mod wrap;
 mod yaml;
 
 pub(crate) use dubernetes_api::text::{age, changed_fields, reason, refusal};
-pub(crate) use rows::{Row, or_none, short_id};
+pub(crate) use rows::{Column, Row, View, column, or_none, short_id, wide, yes_or_no};
 pub(crate) use span::{seconds, span};
 pub(crate) use table::{Cell, Table};
 pub(crate) use text::{engine, replicas, urls};
@@ -80,11 +80,44 @@ pub(crate) fn list<T: Row>(items: &[T], style: ListStyle, now: Timestamp) -> Res
 
 /// Returns the table of `items`.
 pub(crate) fn table<T: Row>(items: &[T], wide: bool, now: Timestamp) -> Table {
-    let mut table = Table::new(&T::columns(wide)).keep_last(T::ENDS_WITH_CAUSE);
+    let columns: Vec<_> = T::columns().into_iter().filter(|c| wide || !c.is_wide).collect();
+    let titles: Vec<_> = columns.iter().map(|column| column.title).collect();
+    let mut table = Table::new(&titles).keep_last(T::ENDS_WITH_CAUSE);
     for item in items {
-        table.push(item.cells(wide, now));
+        table.push(columns.iter().map(|c| (c.cell)(item, View { wide, now })).collect());
     }
     table
+}
+
+/// The changes of listed objects, one after the other, as rows of one table or as values.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    style: ListStyle,
+    widths: Vec<usize>,
+}
+
+impl Changes {
+    /// Continues the table of these objects.
+    pub(crate) fn new<T: Row>(shown: &[T], style: ListStyle) -> Self {
+        let table = table(shown, style.format == Format::Wide, Timestamp::now());
+        Self { style, widths: table.widths().to_vec() }
+    }
+
+    /// Formats a change of an object. Its kind shows in JSON only.
+    pub(crate) fn text<T: Row>(&mut self, kind: &str, item: &T) -> Result<String> {
+        Ok(match self.style.format {
+            format @ (Format::Table | Format::Wide) => {
+                let item = std::slice::from_ref(item);
+                let mut table = table(item, format == Format::Wide, Timestamp::now());
+                table.widen_to(&self.widths);
+                self.widths = table.widths().to_vec();
+                table.render(std::mem::take(&mut self.style.headers), width())
+            }
+            Format::Json => change(kind, item)?,
+            Format::Yaml => format!("---\n{}", value(item, Format::Yaml)?),
+            Format::Name => format!("{}\n", item.full_name()),
+        })
+    }
 }
 
 /// Formats one value as YAML, or as JSON with any other format.

@@ -6,6 +6,7 @@ mod json;
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -89,6 +90,13 @@ impl CliError {
     /// Like [`CliError::with_source`], with the reason of a system call in plain words.
     pub(crate) fn with_io_source(what: &str, source: &io::Error) -> Self {
         Self::new(format!("{what}: {}", io_reason(source)))
+    }
+
+    /// Returns a function that makes an error of a failed system call on a path: `cannot`, what was
+    /// to be done, the path, and the reason.
+    pub(crate) fn cannot(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let what = format!("cannot {what} `{}`", path.display());
+        move |error| Self::with_io_source(&what, &error)
     }
 
     /// Adds a line below the message.

@@ -71,7 +71,7 @@ fn read_variables(args: &VariableArgs) -> Result<Option<Variables>> {
     }
     let mut variables = Variables::new();
     for path in env_file {
-        let content = fs::read(path).map_err(|error| cannot_read(path, &error))?;
+        let content = fs::read(path).map_err(CliError::cannot("read", path))?;
         let parsed = parse_env_file(&content).map_err(|error| {
             let file = path.display();
             CliError::new(format!("line {} of `{file}` {}", error.line, error.reason))
@@ -177,7 +177,7 @@ fn read_sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
             sources.push(read_source(stdin, io::stdin().lock())?);
             continue;
         }
-        if fs::metadata(path).map_err(|error| cannot_read(path, &error))?.is_dir() {
+        if fs::metadata(path).map_err(CliError::cannot("read", path))?.is_dir() {
             for file in files_in(path)? {
                 sources.push(read_file(&file)?);
             }
@@ -210,16 +210,12 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn read_file(path: &Path) -> Result<Source> {
-    read_source(path, File::open(path).map_err(|error| cannot_read(path, &error))?)
+    read_source(path, File::open(path).map_err(CliError::cannot("read", path))?)
 }
 
 fn read_source(path: &Path, from: impl Read) -> Result<Source> {
     let name = path.display().to_string();
-    Source::read(&name, from).map_err(|error| cannot_read(path, &error))
-}
-
-fn cannot_read(path: &Path, error: &io::Error) -> CliError {
-    CliError::with_io_source(&format!("cannot read `{}`", path.display()), error)
+    Source::read(&name, from).map_err(CliError::cannot("read", path))
 }
 
 #[cfg(test)]

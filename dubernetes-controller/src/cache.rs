@@ -87,33 +87,22 @@ impl ControllerCache {
 
     /// Takes in what an action changed besides its object.
     pub(super) fn on_action_done(&mut self, action: &Action) {
-        match action {
+        if let Action::EnsureImage { app: name, .. } = action {
             // Allows another try of creates that failed because the image was missing, also for
             // replicas that carry the number of an earlier revision with the same content.
-            Action::EnsureImage { app: name, .. } => self.failures.retain(|key, failure| {
+            self.failures.retain(|key, failure| {
                 let same = matches!(
                     key,
                     OperationKey::Create { app, .. } | OperationKey::CreateOneOff { app, .. }
                         if app == name
                 );
                 !(same && failure.kind == FailureKind::ImageGone)
-            }),
-            Action::RemoveIngress => self.acknowledged = None,
+            });
+        } else if let Action::RemoveIngress = action {
+            self.acknowledged = None;
+        } else if let Action::RemoveNetwork = action {
             // The claim of the instance ends with its network. The next contact claims again.
-            Action::RemoveNetwork => self.info = None,
-            Action::EnsureNetwork
-            | Action::Create(_)
-            | Action::CreatePreDeploy(_)
-            | Action::CreateOneOff(_)
-            | Action::Start { .. }
-            | Action::Stop { .. }
-            | Action::Remove { .. }
-            | Action::PurgeTombstone { .. }
-            | Action::RecordRollout { .. }
-            | Action::ClearEviction { .. }
-            | Action::IssueCertificate { .. }
-            | Action::DropCertificate { .. }
-            | Action::FinishTeardown => {}
+            self.info = None;
         }
     }
 

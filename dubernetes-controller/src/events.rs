@@ -226,13 +226,8 @@ fn limits_changed(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp) -
 /// Returns whether both states are the exit of one run. An engine may revise the time of an exit:
 /// its clock was ahead, or the first inspection came before all was written.
 fn is_same_exit(was: &ContainerState, is: &ContainerState) -> bool {
-    let start = |state: &ContainerState| match state {
-        ContainerState::Exited(exit) => Some(exit.started_at),
-        ContainerState::Created
-        | ContainerState::StartFailed { .. }
-        | ContainerState::Running { .. }
-        | ContainerState::Paused
-        | ContainerState::Removing => None,
+    let start = |state: &ContainerState| {
+        if let ContainerState::Exited(exit) = state { Some(exit.started_at) } else { None }
     };
     start(was).is_some_and(|started| start(is) == Some(started))
 }

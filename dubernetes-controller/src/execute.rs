@@ -112,13 +112,8 @@ async fn refuse_other_image(
     found: &ImageId,
 ) -> Result<(), ActionError> {
     let stored = adapters.store.get(app).await?;
-    let is_rollback = match stored.rollout.cause {
-        RevisionCause::Undo { .. } | RevisionCause::RollBack { .. } => true,
-        RevisionCause::Apply
-        | RevisionCause::Retry { .. }
-        | RevisionCause::Restart
-        | RevisionCause::SecretChange { .. } => false,
-    };
+    let cause = &stored.rollout.cause;
+    let is_rollback = matches!(cause, RevisionCause::Undo { .. } | RevisionCause::RollBack { .. });
     match &stored.image_id {
         Some(pinned) if is_rollback && stored.revision == revision && pinned != found => {
             Err(ActionError {

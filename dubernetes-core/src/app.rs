@@ -123,17 +123,17 @@ pub struct AppSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// How a replica is stopped.
-    #[serde(default, skip_serializing_if = "Stop::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub stop: Stop,
     /// When the image is pulled.
-    #[serde(default, skip_serializing_if = "PullPolicy::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub pull: PullPolicy,
     /// The health check. Default: a replica with `access` is ready when its port accepts a
     /// connection, any other after running for 2 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
     /// How one revision replaces another.
-    #[serde(default, skip_serializing_if = "Rollout::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub rollout: Rollout,
     /// A command that must succeed once before a new revision replaces anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -403,29 +403,32 @@ fn limit_difference<T: std::fmt::Display>(name: &str, own: Option<T>, other: Opt
 
 /// How a replica is stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Stop {
     /// The stop signal. Default: that of the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<Signal>,
     /// Grace period between the stop signal and SIGKILL. Default: 10 s.
-    #[serde(default = "default_grace")]
     pub grace: Duration,
     /// Time limit for requests in flight before the stop signal. Default: 30 s.
-    #[serde(default = "default_drain", skip_serializing_if = "is_default_drain")]
+    #[serde(skip_serializing_if = "Stop::is_default_drain")]
     pub drain: Duration,
 }
 
 impl Stop {
-    /// Returns whether every field has its default.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
+    /// The default `grace`.
+    pub const GRACE: Duration = Duration::from_secs(10);
+    /// The default `drain`.
+    pub const DRAIN: Duration = Duration::from_secs(30);
+
+    fn is_default_drain(drain: &Duration) -> bool {
+        *drain == Self::DRAIN
     }
 }
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { signal: None, grace: default_grace(), drain: default_drain() }
+        Self { signal: None, grace: Self::GRACE, drain: Self::DRAIN }
     }
 }
 
@@ -459,39 +462,11 @@ word_enum!(
     }
 );
 
-impl PullPolicy {
-    /// Returns whether this is the default, `missing`.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-fn default_true() -> bool {
-    true
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_true(flag: &bool) -> bool {
-    *flag
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-pub(crate) fn is_false(flag: &bool) -> bool {
-    !*flag
+/// Returns whether a field has the default of its type, and so is not written.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn default_replicas() -> u16 {
     1
-}
-
-fn default_grace() -> Duration {
-    Duration::from_secs(10)
-}
-
-fn default_drain() -> Duration {
-    Duration::from_secs(30)
-}
-
-fn is_default_drain(drain: &Duration) -> bool {
-    *drain == default_drain()
 }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::app::{
-    Access, AppName, AppSpec, HostPattern, PodName, PortMapping, RoutePath, RouteProtocol, is_false,
+    Access, AppName, AppSpec, HostPattern, PodName, PortMapping, RoutePath, RouteProtocol,
+    is_default,
 };
 use crate::call::FailureKind;
 use crate::certificate::KeyPair;
@@ -171,7 +172,7 @@ pub struct HostTls {
     /// The certificate. `None`: it was not issued yet, and requests are answered with 503.
     pub certificate: Option<KeyPair>,
     /// Whether an authority may ask for `/.well-known/acme-challenge/` at the host.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub answers_challenges: bool,
 }
 
@@ -276,16 +277,16 @@ pub struct Route {
     /// answer is an error of the proxy, 502 to 504.
     pub endpoints: Vec<Endpoint>,
     /// Whether the path prefix is removed before the request is passed on.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub strip_prefix: bool,
     /// What the endpoints speak.
-    #[serde(default, skip_serializing_if = "RouteProtocol::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub protocol: RouteProtocol,
     /// Whether connections to the endpoints are kept, and used for several requests.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub keepalive: bool,
     /// Whether the whole body of a request is read before the request is passed on.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub buffer_requests: bool,
 }
 

@@ -7,7 +7,9 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{AppName, HostName, InstanceName, OneOffId, PodName, PortMapping, Resources, Tls};
+use crate::app::{
+    AppName, HostName, InstanceName, OneOffId, PodName, PortMapping, Resources, Tls, is_default,
+};
 use crate::call::{self, CallFailure, InFlight, OperationKey};
 use crate::certificate::StoredCertificate;
 use crate::ingress::{ObservedIngress, PortSupport, RouteTable};
@@ -113,7 +115,7 @@ pub struct ObservedState {
     /// What the ingress serves.
     pub ingress: ObservedIngress,
     /// Whether the ingress publishes ports of the host.
-    #[serde(default, skip_serializing_if = "PortSupport::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub port_support: PortSupport,
     /// The host's port for HTTPS, if the ingress takes requests over HTTPS.
     #[serde(default, skip_serializing_if = "Option::is_none")]

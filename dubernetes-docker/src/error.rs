@@ -60,14 +60,7 @@ impl CallError {
 
     /// Returns the status code of an error response.
     pub(crate) fn status(&self) -> Option<u16> {
-        match self.kind {
-            CallErrorKind::Status { code, .. } => Some(code),
-            CallErrorKind::Timeout
-            | CallErrorKind::Unreachable(_)
-            | CallErrorKind::Stream { .. }
-            | CallErrorKind::Unreadable(_)
-            | CallErrorKind::Other(_) => None,
-        }
+        if let CallErrorKind::Status { code, .. } = self.kind { Some(code) } else { None }
     }
 
     /// Returns how often a read is sent in all if it fails so.

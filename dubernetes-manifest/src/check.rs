@@ -7,6 +7,7 @@ mod health;
 mod rollout;
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use super::fields::{Checker, Field, Fields, Reader};
 use super::node::{Node, Place};
@@ -15,8 +16,8 @@ use dubernetes_core::app::escape::quote;
 use dubernetes_core::app::rules;
 use dubernetes_core::app::{
     Access, AppName, AppSpec, Artifact, Cpu, Duration, FilePath, HostPattern, ImageRef,
-    MAX_REPLICAS, Memory, PortMapping, PullPolicy, Resources, RoutePath, RouteProtocol, Signal,
-    Stop, Volume,
+    MAX_REPLICAS, Memory, ParseError, PortMapping, PullPolicy, Resources, RoutePath, RouteProtocol,
+    Signal, Stop, Volume,
 };
 
 /// A checked document and the index of its source.
@@ -130,19 +131,25 @@ fn read_artifact<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Option<A
     checker.parse_optional(fields, "program", FilePath::parse).map(Artifact::Program)
 }
 
+/// Reads a list of texts; `None` if one is invalid: the positions of the others would be wrong.
+fn read_all<'n, T: FromStr<Err = ParseError>>(
+    checker: &mut Checker<'n>,
+    fields: &Fields<'n>,
+    key: &str,
+) -> Option<Vec<T>> {
+    let items = checker.optional(fields, key).and_then(|field| checker.items(&field));
+    let items = items.unwrap_or_default();
+    let parsed: Vec<_> = items.iter().map(|item| checker.parse(item, str::parse)).collect();
+    parsed.into_iter().collect()
+}
+
 fn read_after<'n>(
     checker: &mut Checker<'n>,
     fields: &Fields<'n>,
     app: Option<&AppName>,
 ) -> Vec<AppName> {
-    let items = checker.optional(fields, "after").and_then(|field| checker.items(&field));
-    let items = items.unwrap_or_default();
-    let after: Vec<_> =
-        items.iter().filter_map(|item| checker.parse(item, AppName::parse)).collect();
     // The rules name positions, which are right only if every entry could be read.
-    if after.len() < items.len() {
-        return Vec::new();
-    }
+    let Some(after) = read_all(checker, fields, "after") else { return Vec::new() };
     if let Some(app) = app {
         checker.report_violations(rules::check_after(app, &after));
     }
@@ -157,13 +164,7 @@ fn read_port<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>, path: &str) -> 
 /// Reads the published ports. One invalid entry yields none: the others would be compared under
 /// wrong positions.
 fn read_ports<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Vec<PortMapping> {
-    let items = checker.optional(fields, "ports").and_then(|field| checker.items(&field));
-    let items = items.unwrap_or_default();
-    let ports: Vec<_> =
-        items.iter().filter_map(|item| checker.parse(item, PortMapping::parse)).collect();
-    if ports.len() != items.len() {
-        return Vec::new();
-    }
+    let ports = read_all(checker, fields, "ports").unwrap_or_default();
     checker.report_violations(rules::check_ports(&ports));
     ports
 }

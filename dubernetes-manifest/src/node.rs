@@ -60,16 +60,10 @@ pub(super) struct Entry {
 impl Node {
     /// Returns whether this is a key without a value, or an explicit null.
     pub(super) fn is_null(&self) -> bool {
-        match &self.value {
-            Value::Plain(text) => matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"),
-            Value::Null => true,
-            Value::Text(_)
-            | Value::Number(_)
-            | Value::Bool(_)
-            | Value::List(_)
-            | Value::Map(_)
-            | Value::Refused => false,
+        if let Value::Plain(text) = &self.value {
+            return matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL");
         }
+        matches!(self.value, Value::Null)
     }
 
     /// Returns the items of a list.
@@ -89,15 +83,15 @@ impl Node {
 
     /// Returns the text of a scalar that is accepted where text is expected.
     pub(super) fn text(&self) -> Option<&str> {
-        match &self.value {
-            Value::Plain(text) | Value::Text(text) => Some(text),
-            Value::Number(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::List(_)
-            | Value::Map(_)
-            | Value::Refused => None,
+        if let Value::Plain(text) | Value::Text(text) = &self.value { Some(text) } else { None }
+    }
+
+    /// Returns the value of a flag.
+    pub(super) fn flag(&self) -> Option<bool> {
+        if let Value::Bool(flag) = self.value {
+            return Some(flag);
         }
+        if let Value::Plain(text) = &self.value { text.parse().ok() } else { None }
     }
 
     /// Describes the value, for messages of the form `X must be Y, not {description}`.

@@ -136,14 +136,13 @@ async fn wait_for_start(socket: &mut Socket, endpoint: &Endpoint) -> Result<Stri
                 ));
             }
             Some(Err(error)) => return Err(session_lost(endpoint, &error)),
-            Some(Ok(Message::Close(_))) | None => {
-                return Err(ClientError::unreachable(
-                    endpoint,
-                    "the orchestrator closed the session",
-                ));
-            }
+            Some(Ok(Message::Close(_))) | None => return Err(closed(endpoint)),
         }
     }
+}
+
+fn closed(endpoint: &Endpoint) -> ClientError {
+    ClientError::unreachable(endpoint, "the orchestrator closed the session")
 }
 
 /// Copies the input, sizes and signals until the output is dropped.
@@ -227,12 +226,7 @@ impl Output {
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => return Err(session_lost(&self.endpoint, &error)),
-                Some(Ok(Message::Close(_))) | None => {
-                    return Err(ClientError::unreachable(
-                        &self.endpoint,
-                        "the orchestrator closed the session",
-                    ));
-                }
+                Some(Ok(Message::Close(_))) | None => return Err(closed(&self.endpoint)),
             }
         }
     }

@@ -90,31 +90,29 @@ impl Client {
         spec: &AppSpec,
         expected: Option<Generation>,
     ) -> Result<Applied, ClientError> {
-        let mut request = self.put(spec);
+        let mut request = self.put(spec)?;
         if let Some(generation) = expected {
             request = request.header(IF_MATCH, format!("\"{generation}\""));
         }
-        let body = to_json_with_contents(spec)
-            .map_err(|_| ClientError::protocol("the app cannot be serialized"))?;
-        self.json(request.json(&body)).await
+        self.json(request).await
     }
 
     /// Stores an app even if a revision with this spec has already failed.
     pub async fn apply_again(&self, spec: &AppSpec) -> Result<Applied, ClientError> {
-        let request = self.put(spec);
-        let body = to_json_with_contents(spec)
-            .map_err(|_| ClientError::protocol("the app cannot be serialized"))?;
-        self.json(request.query(&[("retry", "true")]).json(&body)).await
+        self.json(self.put(spec)?.query(&[("retry", "true")])).await
     }
 
     /// Starts an apply. With `pull: always` it may pull an image: the server ends a pull without
     /// progress.
-    fn put(&self, spec: &AppSpec) -> RequestBuilder {
+    fn put(&self, spec: &AppSpec) -> Result<RequestBuilder, ClientError> {
         let path = path::named(path::APP, spec.name.as_str());
-        match spec.pull {
+        let request = match spec.pull {
             PullPolicy::Always => self.request(Method::PUT, &path),
             PullPolicy::Missing | PullPolicy::Never => self.call(Method::PUT, &path),
-        }
+        };
+        let body = to_json_with_contents(spec)
+            .map_err(|_| ClientError::protocol("the app cannot be serialized"))?;
+        Ok(request.json(&body))
     }
 
     /// Deletes an app. Returns once the request is stored; the replicas are terminated after that.

@@ -8,13 +8,12 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{App, Params};
 use crate::server::stream::{self, Stop};
 use crate::server::{ApiState, logs};
-use crate::wire::{Problem, ProblemKind};
+use crate::wire::ProblemKind;
 
 /// Selects requests.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -43,10 +42,8 @@ pub(super) struct Selection {
     params(("name" = String, Path, description = "Name of the app"), Selection),
     responses(
         (status = 200, body = crate::openapi::AccessLogEntry, content_type = stream::NDJSON),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "A setting has switched the access log off"),
-        ProblemResponse,
+        (status = 404),
+        (status = 409, description = "A setting has switched the access log off"),
     )
 )]
 pub(super) async fn read(

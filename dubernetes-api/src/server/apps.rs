@@ -11,13 +11,12 @@ use dubernetes_core::store::{Change, PutApp, StoreError, StoredApp};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::body::Json;
 use crate::server::extract::{self, Name, NoParams, Params, SelectorQuery};
 use crate::server::{ApiState, moved_image, view};
-use crate::wire::{App, Applied, FieldProblem, List, Problem, ProblemKind, Scale};
+use crate::wire::{App, Applied, FieldProblem, List, ProblemKind, Scale};
 
 /// A scale competes with other writes of the same app only, and each lost race means that another
 /// write succeeded.
@@ -25,10 +24,7 @@ const SCALE_RETRIES: u32 = 8;
 
 /// List apps, ordered by name.
 #[utoipa::path(get, path = path::APPS, operation_id = "list_apps",
-    tag = "apps", params(SelectorQuery), responses(
-    (status = 200, body = List<App>),
-    ProblemResponse,
-))]
+    tag = "apps", params(SelectorQuery), responses((status = 200, body = List<App>)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     Params(SelectorQuery { selector }): Params<SelectorQuery>,
@@ -49,8 +45,7 @@ pub(super) async fn list(
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 200, body = App),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(super) async fn get(
@@ -87,10 +82,9 @@ pub(super) struct PutQuery {
     responses(
         (status = 200, body = Applied, description = "Configured or unchanged"),
         (status = 201, body = Applied, description = "Created"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
+        (status = 409,
             description = "Stale generation, taken route, or spec that has already failed"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 422),
     )
 )]
 pub(super) async fn put(
@@ -131,8 +125,7 @@ pub(super) async fn put(
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 202, description = "Deletion requested"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(super) async fn delete(
@@ -152,9 +145,8 @@ pub(super) async fn delete(
     request_body = Scale,
     responses(
         (status = 200, body = Applied),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
+        (status = 422),
     )
 )]
 pub(super) async fn scale(

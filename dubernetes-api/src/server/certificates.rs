@@ -8,21 +8,15 @@ use dubernetes_core::app::HostName;
 use dubernetes_core::certificate::Authority;
 use jiff::Timestamp;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
 use crate::server::extract::{Name, NoParams, Params};
-use crate::wire::{
-    Certificate, CertificateSource, CertificateState, List, Problem, RootCertificate,
-};
+use crate::wire::{Certificate, CertificateSource, CertificateState, List, RootCertificate};
 
 /// List the certificates of hosts that are served over HTTPS, ordered by host.
 #[utoipa::path(get, path = path::CERTIFICATES, operation_id = "list_certificates",
-    tag = "system", responses(
-    (status = 200, body = List<Certificate>),
-    ProblemResponse,
-))]
+    tag = "system", responses((status = 200, body = List<Certificate>)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     _: Params<NoParams>,
@@ -37,9 +31,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = path::CERTIFICATE_ROOT, operation_id = "get_root_certificate",
     tag = "system", responses(
     (status = 200, body = RootCertificate),
-    (status = 404, body = Problem, content_type = "application/problem+json",
-        description = "The instance's own authority has issued no certificate"),
-    ProblemResponse,
+    (status = 404, description = "The instance's own authority has issued no certificate"),
 ))]
 pub(super) async fn root(
     State(state): State<ApiState>,
@@ -57,9 +49,7 @@ pub(super) async fn root(
     params(("name" = String, Path, description = "The host")),
     responses(
         (status = 202, description = "It is due now"),
-        (status = 404, body = Problem, content_type = "application/problem+json",
-            description = "No authority issues a certificate for the host"),
-        ProblemResponse,
+        (status = 404, description = "No authority issues a certificate for the host"),
     )
 )]
 pub(super) async fn renew(

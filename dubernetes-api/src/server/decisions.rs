@@ -11,12 +11,11 @@ use dubernetes_core::replay::{AppDecision, Journal};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
 use crate::server::extract::{App, Params};
-use crate::wire::{Decision, List, Problem, ProblemKind};
+use crate::wire::{Decision, List, ProblemKind};
 
 /// Default number of decisions in a response.
 const DEFAULT_LIMIT: u32 = 20;
@@ -44,8 +43,7 @@ pub(super) struct DecisionQuery {
     params(("name" = String, Path, description = "Name of the app"), DecisionQuery),
     responses(
         (status = 200, body = List<Decision>),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(super) async fn list(

@@ -17,7 +17,6 @@ use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
@@ -68,7 +67,6 @@ pub(super) struct EventQuery {
             (crate::openapi::Event = "text/event-stream"),
             (crate::openapi::Event = "application/x-ndjson"),
         )),
-        ProblemResponse,
     )
 )]
 pub(super) async fn list(

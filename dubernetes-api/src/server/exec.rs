@@ -24,13 +24,12 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio_util::compat::FuturesAsyncWriteCompatExt as _;
 
 use crate::channel::{CHUNK, Frame};
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{Name, NoParams, Params};
 use crate::server::stream::Stop;
 use crate::server::{ApiState, pods};
-use crate::wire::{ExecRequest, Problem, ProblemKind, ProblemLine};
+use crate::wire::{ExecRequest, ProblemKind, ProblemLine};
 
 /// Largest accepted message: a command with all its arguments, or a part of its input.
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
@@ -56,10 +55,8 @@ pub(super) type Receiver = SplitStream<WebSocket>;
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 101, description = "The WebSocket"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "The pod is not running"),
-        ProblemResponse,
+        (status = 404),
+        (status = 409, description = "The pod is not running"),
     )
 )]
 pub(super) async fn exec(

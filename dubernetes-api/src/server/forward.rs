@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use tokio_util::compat::{FuturesAsyncReadCompatExt as _, FuturesAsyncWriteCompatExt as _};
 
 use crate::channel::CHUNK;
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::exec::{HANDSHAKE_LIMIT, require_subprotocol, upgrade_error};
@@ -25,7 +24,7 @@ use crate::server::extract::{Name, Params};
 use crate::server::stream::Stop;
 use crate::server::{ApiState, pods};
 use crate::tunnel::{TunnelBroken, relay};
-use crate::wire::{Problem, ProblemKind};
+use crate::wire::ProblemKind;
 
 /// Query of a port forwarding.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -47,12 +46,9 @@ pub(super) struct ForwardQuery {
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`"), ForwardQuery),
     responses(
         (status = 101, description = "The WebSocket"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "The pod is not running"),
-        (status = 502, body = Problem, content_type = "application/problem+json",
-            description = "The pod refuses the connection"),
-        ProblemResponse,
+        (status = 404),
+        (status = 409, description = "The pod is not running"),
+        (status = 502, description = "The pod refuses the connection"),
     )
 )]
 pub(super) async fn forward(

@@ -3,12 +3,11 @@
 use axum::Json as JsonResponse;
 use axum::extract::State;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{App, NoParams, Params};
 use crate::server::{ApiState, logs};
-use crate::wire::{History, Problem};
+use crate::wire::History;
 
 /// Show what an app used in the last hour: CPU, memory and requests.
 ///
@@ -18,8 +17,7 @@ use crate::wire::{History, Problem};
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 200, body = History),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(super) async fn get(

@@ -9,7 +9,6 @@ use dubernetes_core::error::SharedError;
 use dubernetes_core::runtime::{Capability, RuntimeError, require};
 use futures_util::{StreamExt as _, stream};
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
@@ -24,10 +23,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(60);
 ///
 /// The list is empty if the engine needs every layer of an archive.
 #[utoipa::path(get, path = path::IMAGES, operation_id = "list_images",
-    tag = "images", responses(
-    (status = 200, body = List<ImageLayers>),
-    ProblemResponse,
-))]
+    tag = "images", responses((status = 200, body = List<ImageLayers>)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     _: Params<NoParams>,
@@ -43,10 +39,7 @@ pub(super) async fn list(
 #[utoipa::path(post, path = path::IMAGES, operation_id = "load_images",
     tag = "images",
     request_body(content = Vec<u8>, content_type = "application/x-tar"),
-    responses(
-        (status = 204, description = "The images are on the engine"),
-        ProblemResponse,
-    )
+    responses((status = 204, description = "The images are on the engine"))
 )]
 pub(super) async fn load(
     State(state): State<ApiState>,

@@ -17,13 +17,12 @@ use dubernetes_core::store::StoreError;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{App, Name, Params};
 use crate::server::stream::{self, Stop};
 use crate::server::{ApiState, pods};
-use crate::wire::{LogJson, Problem, ProblemKind};
+use crate::wire::{LogJson, ProblemKind};
 
 /// Selects lines of output.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -61,8 +60,7 @@ impl LogQuery {
     params(("name" = String, Path, description = "Name of the app"), LogQuery),
     responses(
         (status = 200, body = LogJson, content_type = "application/x-ndjson"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(super) async fn read_app(
@@ -94,8 +92,7 @@ pub(super) async fn require_app(state: &ApiState, name: &AppName) -> Result<(), 
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`"), LogQuery),
     responses(
         (status = 200, body = LogJson, content_type = "application/x-ndjson"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(super) async fn read_pod(

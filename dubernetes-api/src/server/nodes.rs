@@ -6,7 +6,6 @@ use axum::Json as JsonResponse;
 use axum::extract::State;
 use dubernetes_core::runtime::NodeInfo;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
@@ -15,10 +14,7 @@ use crate::wire::{List, Node, NodeAvailability, NodeState};
 
 /// List the hosts on which replicas run, ordered by name; none if the runtime has a single host.
 #[utoipa::path(get, path = path::NODES, operation_id = "list_nodes",
-    tag = "system", responses(
-    (status = 200, body = List<Node>),
-    ProblemResponse,
-))]
+    tag = "system", responses((status = 200, body = List<Node>)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     _: Params<NoParams>,

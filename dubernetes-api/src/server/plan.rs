@@ -18,22 +18,19 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
 use crate::server::body::{Json, read_spec};
 use crate::server::extract::{NoParams, Params};
-use crate::wire::{AppPlan, FieldProblem, NO_DOWNTIME, PlanReport, PlanRequest, Problem, Refused};
+use crate::wire::{AppPlan, FieldProblem, NO_DOWNTIME, PlanReport, PlanRequest, Refused};
 
 /// Predict the effect of applying these specs, one after the other. Nothing is changed.
 #[utoipa::path(post, path = path::PLAN, operation_id = "plan",
     tag = "apps", request_body = PlanRequest, responses(
     (status = 200, body = PlanReport),
-    (status = 409, body = Problem, content_type = "application/problem+json",
-        description = "Another app owns a route"),
-    (status = 422, body = Problem, content_type = "application/problem+json"),
-    ProblemResponse,
+    (status = 409, description = "Another app owns a route"),
+    (status = 422),
 ))]
 pub(super) async fn plan(
     State(state): State<ApiState>,

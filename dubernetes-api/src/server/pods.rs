@@ -11,19 +11,15 @@ use dubernetes_core::plan::{AppStatus, PodStatus};
 use dubernetes_core::runtime::ContainerId;
 use dubernetes_core::store::StoreError;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{Name, NoParams, Params, PodQuery};
 use crate::server::{ApiState, apps, view};
-use crate::wire::{List, Pod, Problem, ProblemKind};
+use crate::wire::{List, Pod, ProblemKind};
 
 /// List the pods of all or some apps, those of deleted apps included.
 #[utoipa::path(get, path = path::PODS, operation_id = "list_pods",
-    tag = "pods", params(PodQuery), responses(
-    (status = 200, body = List<Pod>),
-    ProblemResponse,
-))]
+    tag = "pods", params(PodQuery), responses((status = 200, body = List<Pod>)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     Params(query): Params<PodQuery>,
@@ -43,8 +39,7 @@ pub(super) async fn list(
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 200, body = Pod),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(super) async fn get(
@@ -71,10 +66,8 @@ fn pod_view(state: &ApiState, snapshot: &Snapshot, specs: &Specs, pod: &PodStatu
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 202, description = "Replacement requested"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "The pod has no container"),
-        ProblemResponse,
+        (status = 404),
+        (status = 409, description = "The pod has no container"),
     )
 )]
 pub(super) async fn delete(

@@ -3,12 +3,11 @@
 use axum::Json as JsonResponse;
 use axum::extract::State;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{App, NoParams, Params};
 use crate::server::{ApiState, view};
-use crate::wire::{List, Problem, Revision};
+use crate::wire::{List, Revision};
 
 /// List the kept revisions of an app, oldest first.
 #[utoipa::path(get, path = path::APP_REVISIONS, operation_id = "list_revisions",
@@ -16,8 +15,7 @@ use crate::wire::{List, Problem, Revision};
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 200, body = List<Revision>),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(super) async fn list(

@@ -4,13 +4,12 @@ use axum::Json as JsonResponse;
 use axum::extract::State;
 use dubernetes_core::store::{self, Change};
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::body::Json;
 use crate::server::extract::{App, NoParams, Params};
 use crate::server::{ApiState, apps, view};
-use crate::wire::{Applied, FieldProblem, Problem, RolloutAction, RolloutRequest};
+use crate::wire::{Applied, FieldProblem, RolloutAction, RolloutRequest};
 
 /// Undo or restart an app, or pause or resume its rollout.
 ///
@@ -21,10 +20,8 @@ use crate::wire::{Applied, FieldProblem, Problem, RolloutAction, RolloutRequest}
     request_body = RolloutRequest,
     responses(
         (status = 200, body = Applied),
-        (status = 404, body = Problem, content_type = "application/problem+json",
-            description = "Unknown app or revision"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404, description = "Unknown app or revision"),
+        (status = 422),
     )
 )]
 pub(super) async fn update(

@@ -8,7 +8,6 @@ use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{HostPattern, RoutePath};
 use dubernetes_core::ingress::{self, Endpoint};
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
@@ -17,10 +16,7 @@ use crate::wire::{EndpointState, List, Route, RouteEndpoint};
 
 /// List routes, ordered by host and path.
 #[utoipa::path(get, path = path::ROUTES, operation_id = "list_routes",
-    tag = "system", responses(
-    (status = 200, body = List<Route>),
-    ProblemResponse,
-))]
+    tag = "system", responses((status = 200, body = List<Route>)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     _: Params<NoParams>,

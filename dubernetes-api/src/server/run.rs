@@ -14,7 +14,6 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio_util::compat::FuturesAsyncWriteCompatExt as _;
 
 use crate::channel::Frame;
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
@@ -24,7 +23,7 @@ use crate::server::exec::{
 };
 use crate::server::extract::{Name, NoParams, Params};
 use crate::server::stream::Stop;
-use crate::wire::{Problem, ProblemKind, RunStarted};
+use crate::wire::{ProblemKind, RunStarted};
 
 /// Run a command in a one-off container of an app.
 ///
@@ -40,8 +39,7 @@ use crate::wire::{Problem, ProblemKind, RunStarted};
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 101, description = "The WebSocket"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(super) async fn run(

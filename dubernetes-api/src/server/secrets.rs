@@ -8,20 +8,16 @@ use dubernetes_core::error::chain;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{Change, SetSecret, StoreError, StoredApp};
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::body::Raw;
 use crate::server::extract::{Name, NoParams, Params};
 use crate::server::{ApiState, view};
-use crate::wire::{FieldProblem, KeyRotation, List, Problem, ProblemKind, Secret, SecretSet};
+use crate::wire::{FieldProblem, KeyRotation, List, ProblemKind, Secret, SecretSet};
 
 /// List secrets without their values, ordered by name.
 #[utoipa::path(get, path = path::SECRETS, operation_id = "list_secrets",
-    tag = "secrets", responses(
-    (status = 200, body = List<Secret>),
-    ProblemResponse,
-))]
+    tag = "secrets", responses((status = 200, body = List<Secret>)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     _: Params<NoParams>,
@@ -39,9 +35,7 @@ pub(super) async fn list(
     responses(
         (status = 200, body = SecretSet, description = "Configured or unchanged"),
         (status = 201, body = SecretSet, description = "Created"),
-        (status = 422, body = Problem, content_type = "application/problem+json",
-            description = "An app cannot use the value"),
-        ProblemResponse,
+        (status = 422, description = "An app cannot use the value"),
     )
 )]
 pub(super) async fn set(
@@ -79,10 +73,8 @@ pub(super) async fn set(
     params(("name" = String, Path, description = "Name of the secret")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "Apps use the secret"),
-        ProblemResponse,
+        (status = 404),
+        (status = 409, description = "Apps use the secret"),
     )
 )]
 pub(super) async fn delete(
@@ -97,10 +89,7 @@ pub(super) async fn delete(
 
 /// Encrypt all secrets and contents of files with a new key, and forget the old one.
 #[utoipa::path(post, path = path::SECRET_KEY_ROTATION, operation_id = "rotate_secret_key",
-    tag = "secrets", responses(
-    (status = 200, body = KeyRotation),
-    ProblemResponse,
-))]
+    tag = "secrets", responses((status = 200, body = KeyRotation)))]
 pub(super) async fn rotate_key(
     State(state): State<ApiState>,
     _: Params<NoParams>,

@@ -8,7 +8,6 @@ use dubernetes_core::plan::PodStatus;
 use dubernetes_core::runtime::{Capability, ContainerId, RuntimeError, Stats, require};
 use futures_util::{StreamExt as _, stream};
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{Params, PodQuery};
@@ -27,10 +26,7 @@ const MAX_IN_FLIGHT: usize = 8;
 ///
 /// Takes half a second: CPU usage is the difference between two readings.
 #[utoipa::path(get, path = path::STATS, operation_id = "list_stats",
-    tag = "pods", params(PodQuery), responses(
-    (status = 200, body = List<PodStats>),
-    ProblemResponse,
-))]
+    tag = "pods", params(PodQuery), responses((status = 200, body = List<PodStats>)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     Params(query): Params<PodQuery>,

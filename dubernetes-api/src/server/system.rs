@@ -17,22 +17,18 @@ use dubernetes_core::plan::{Blocked, Phase, Plan, Wait};
 use dubernetes_core::state;
 use dubernetes_manifest::reference;
 
-use crate::openapi::ProblemResponse;
 use crate::problem::ApiError;
 use crate::server::extract::{NoParams, Params};
 use crate::server::{ApiState, OrchestratorInfo, view};
 use crate::wire::{
     App, EngineState, EngineStatus, FailedApp, FieldProblem, Health, HealthState, IngressState,
-    IngressStatus, Orchestrator, Problem, ProblemKind, Status, Version,
+    IngressStatus, Orchestrator, ProblemKind, Status, Version,
 };
 use crate::{openapi, path};
 
 /// Get the status of the orchestrator, its engine and its ingress.
 #[utoipa::path(get, path = path::STATUS, operation_id = "get_status",
-    tag = "system", responses(
-    (status = 200, body = Status),
-    ProblemResponse,
-))]
+    tag = "system", responses((status = 200, body = Status)))]
 pub(super) async fn status(
     State(state): State<ApiState>,
     _: Params<NoParams>,
@@ -162,10 +158,7 @@ fn blocked_text(blocked: &Blocked) -> String {
 /// Get the versions of the orchestrator, its API and its engine. Never waits: every command asks
 /// this first.
 #[utoipa::path(get, path = path::VERSION, operation_id = "get_version",
-    tag = "system", responses(
-    (status = 200, body = Version),
-    ProblemResponse,
-))]
+    tag = "system", responses((status = 200, body = Version)))]
 pub(super) async fn version(
     State(state): State<ApiState>,
     _: Params<NoParams>,
@@ -181,10 +174,7 @@ pub(super) async fn version(
 /// Tear down the instance: remove everything that it owns. Responds once all is gone. Named volumes
 /// stay. The request is stored: until all is gone, no app can be applied.
 #[utoipa::path(post, path = path::DOWN, operation_id = "tear_down",
-    tag = "system", responses(
-    (status = 204, description = "Everything is removed"),
-    ProblemResponse,
-))]
+    tag = "system", responses((status = 204, description = "Everything is removed")))]
 pub(super) async fn down(
     State(state): State<ApiState>,
     _: Params<NoParams>,
@@ -197,9 +187,7 @@ pub(super) async fn down(
 
 /// Check whether the process is alive.
 #[utoipa::path(get, path = path::HEALTHZ, operation_id = "check_liveness",
-    tag = "system", responses(
-    (status = 200, body = Health),
-))]
+    tag = "system", responses((status = 200, body = Health)))]
 pub(super) async fn healthz(_: Params<NoParams>) -> JsonResponse<Health> {
     JsonResponse(Health { status: HealthState::Ok, checks: BTreeMap::new() })
 }
@@ -208,7 +196,7 @@ pub(super) async fn healthz(_: Params<NoParams>) -> JsonResponse<Health> {
 #[utoipa::path(get, path = path::READYZ, operation_id = "check_readiness",
     tag = "system", responses(
     (status = 200, body = Health),
-    (status = 503, body = Problem, content_type = "application/problem+json"),
+    (status = 503),
 ))]
 pub(super) async fn readyz(
     State(state): State<ApiState>,
@@ -271,9 +259,7 @@ const SCHEMA_JSON: &str = "application/schema+json";
 
 /// Get this document.
 #[utoipa::path(get, path = path::OPENAPI, operation_id = "get_openapi",
-    tag = "system", responses(
-    (status = 200, body = Object, description = "OpenAPI 3.1"),
-))]
+    tag = "system", responses((status = 200, body = Object, description = "OpenAPI 3.1")))]
 pub(super) async fn document(
     Extension(document): Extension<openapi::DocumentText>,
     _: Params<NoParams>,

@@ -93,17 +93,10 @@ fn rollout_outcome(outcome: &Outcome) -> RolloutOutcome {
 
 /// Returns why the stored revision failed, or the revision that it rolled back from.
 fn app_failure(stored: &StoredApp) -> Option<Failure> {
-    match &stored.rollout.cause {
-        RevisionCause::RollBack { from, to, failure: why } => {
-            Some(Failure { back_to: Some(*to), ..failure(*from, why) })
-        }
-        RevisionCause::Apply
-        | RevisionCause::Retry { .. }
-        | RevisionCause::Restart
-        | RevisionCause::SecretChange { .. }
-        | RevisionCause::Undo { .. } => None,
+    if let RevisionCause::RollBack { from, to, failure: why } = &stored.rollout.cause {
+        return Some(Failure { back_to: Some(*to), ..failure(*from, why) });
     }
-    .or_else(|| stored.rollout.outcome.failure().map(|why| failure(stored.revision, why)))
+    stored.rollout.outcome.failure().map(|why| failure(stored.revision, why))
 }
 
 fn failure(revision: RevisionId, why: &RevisionFailure) -> Failure {

@@ -14,7 +14,6 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{AppQuery, Params};
@@ -29,7 +28,6 @@ use crate::wire::{App, WatchEvent, WatchKind};
 #[utoipa::path(get, path = path::WATCH, operation_id = "watch_apps",
     tag = "apps", params(AppQuery), responses(
     (status = 200, body = WatchEvent<App>, content_type = "application/x-ndjson"),
-    ProblemResponse,
 ))]
 pub(super) async fn watch(
     State(state): State<ApiState>,

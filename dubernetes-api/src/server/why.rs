@@ -12,12 +12,10 @@ use dubernetes_core::store::{EventQuery, StoredApp};
 use dubernetes_core::why::{self, ExplainInput, OUTPUT_LINES, Why};
 use futures_util::TryStreamExt as _;
 
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
 use crate::server::extract::{App, Name, NoParams, Params};
-use crate::wire::Problem;
 
 /// Number of newest events to search.
 const EVENT_LIMIT: u32 = 200;
@@ -34,8 +32,7 @@ const PROBLEMS_LIMIT: Duration = Duration::from_millis(500);
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 200, body = crate::openapi::Why),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(super) async fn explain_app(
@@ -66,8 +63,7 @@ pub(super) async fn explain_app(
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 200, body = crate::openapi::Why),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(super) async fn explain_pod(

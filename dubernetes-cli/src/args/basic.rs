@@ -26,8 +26,7 @@ pub(crate) struct ApplyArgs {
     #[arg(long, requires = "selector")]
     pub(crate) prune: bool,
     /// Labels of the apps of these files, for `--prune`: `key=value`, joined by commas.
-    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = Selector::parse,
-          requires = "prune")]
+    #[arg(short = 'l', long, value_name = "SELECTOR", requires = "prune")]
     pub(crate) selector: Option<Selector>,
     /// Do not ask before `--prune` deletes apps.
     #[arg(short, long, requires = "prune")]
@@ -53,8 +52,7 @@ pub(crate) struct VerifyArgs {
         long,
         value_name = "PATH",
         requires = "verify",
-        conflicts_with_all = ["dry_run", "detach"],
-        value_parser = UrlPath::parse
+        conflicts_with_all = ["dry_run", "detach"]
     )]
     pub(crate) verify_path: Option<UrlPath>,
     /// Roll back after more than N failed requests.
@@ -81,7 +79,7 @@ pub(crate) struct DeleteArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PushArgs {
     /// Images.
-    #[arg(value_name = "IMAGE", required = true, value_parser = ImageRef::parse)]
+    #[arg(value_name = "IMAGE", required = true)]
     pub(crate) images: Vec<ImageRef>,
 }
 

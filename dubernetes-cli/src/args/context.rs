@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::shared::FormatArgs;
+use super::shared::ListArgs;
 
 /// Arguments of `context`.
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ List contexts. The one in use is marked.
 Examples:
   dubernetes context list
   dubernetes context list -o json")]
-    List(ContextListArgs),
+    List(ListArgs),
     /// Remove a context.
     #[command(long_about = "\
 Remove a context. Its apps are not touched. If it was in use, `local` is used from now on.
@@ -68,14 +68,4 @@ pub(crate) struct ContextNameArgs {
     /// Name of the context.
     #[arg(value_name = "CONTEXT")]
     pub(crate) name: String,
-}
-
-/// Arguments of `context list`.
-#[derive(Debug, Args)]
-pub(crate) struct ContextListArgs {
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
-    /// Omit the header line of a table.
-    #[arg(long)]
-    pub(crate) no_headers: bool,
 }

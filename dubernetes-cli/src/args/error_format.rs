@@ -2,77 +2,30 @@
 
 use std::ffi::OsString;
 
-use super::Command;
-use super::context::ContextVerb;
+use clap::ArgMatches;
+
 use super::port_forward::LineFormat;
-use super::rollout::RolloutVerb;
-use super::secret::SecretVerb;
 use super::shared::Format;
+use super::{Command, LogsArgs};
 
 impl Command {
     /// Returns whether errors of this command are printed as JSON.
-    pub(crate) fn wants_json(&self) -> bool {
-        let format = match self {
-            Self::Rollout(args) => match &args.verb {
-                RolloutVerb::History(args) => &args.format,
-                RolloutVerb::Status(_)
-                | RolloutVerb::Undo(_)
-                | RolloutVerb::Restart(_)
-                | RolloutVerb::Pause(_)
-                | RolloutVerb::Resume(_) => return variable_asks_for_json(),
-            },
-            Self::Secret(args) => match &args.verb {
-                SecretVerb::Set(args) => &args.format,
-                SecretVerb::List(args) => &args.format,
-                SecretVerb::RotateKey(format) => format,
-                SecretVerb::Delete(_) => return variable_asks_for_json(),
-            },
-            Self::Context(args) => match &args.verb {
-                ContextVerb::List(args) => &args.format,
-                ContextVerb::Add(_) | ContextVerb::Use(_) | ContextVerb::Remove(_) => {
-                    return variable_asks_for_json();
-                }
-            },
-            Self::PortForward(args) => return args.output == LineFormat::Json,
-            Self::Logs(args) if args.output == LineFormat::Json => return true,
-            Self::Apply(args) => &args.format,
-            Self::Plan(args) => &args.format,
-            Self::Get(args) => &args.format,
-            Self::Why(args) => &args.format,
-            Self::Events(args) => &args.format,
-            Self::Simulate(args) => &args.format,
-            Self::Top(args) => &args.format,
-            Self::Wait(args) => &args.format,
-            Self::Status(args) | Self::Doctor(args) | Self::Version(args) => args,
-            Self::Delete(_)
-            | Self::Scale(_)
-            | Self::Rollback(_)
-            | Self::Diff(_)
-            | Self::Backup(_)
-            | Self::Restore(_)
-            | Self::Validate(_)
-            | Self::Up(_)
-            | Self::Down(_)
-            | Self::Describe(_)
-            | Self::Logs(_)
-            | Self::Exec(_)
-            | Self::Run(_)
-            | Self::Renew(_)
-            | Self::Trust
-            | Self::Push(_)
-            | Self::Socket
-            | Self::Serve(_)
-            | Self::Replay(_)
-            | Self::Init(_)
-            | Self::Import(_)
-            | Self::Export(_)
-            | Self::Explain(_)
-            | Self::Schema
-            | Self::Completion(_)
-            | Self::Ui(_)
-            | Self::Man(_) => return variable_asks_for_json(),
-        };
-        format.format() == Format::Json
+    pub(crate) fn wants_json(&self, matches: &ArgMatches) -> bool {
+        if let Self::PortForward(args) = self {
+            return args.output == LineFormat::Json;
+        }
+        if let Self::Logs(LogsArgs { output: LineFormat::Json, .. }) = self {
+            return true;
+        }
+        let mut level = matches;
+        while let Some((_, below)) = level.subcommand() {
+            level = below;
+        }
+        match level.try_get_one::<Format>("output") {
+            Ok(Some(format)) => *format == Format::Json && !level.get_flag("quiet"),
+            // The command has no `-o`, or one that is no format.
+            Ok(None) | Err(_) => variable_asks_for_json(),
+        }
     }
 }
 

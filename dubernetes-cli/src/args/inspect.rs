@@ -6,7 +6,7 @@ use dubernetes_core::app::{AppName, Duration, HostName};
 use super::orchestrate::long_duration;
 use super::port_forward::LineFormat;
 use super::resource::{ObjectName, Resource, ResourceParser};
-use super::shared::{FormatArgs, SelectorArgs};
+use super::shared::{FormatArgs, ListArgs, SelectorArgs};
 
 /// Arguments of `get`.
 #[derive(Debug, Args)]
@@ -21,10 +21,7 @@ pub(crate) struct GetArgs {
     #[command(flatten)]
     pub(crate) selector: SelectorArgs,
     #[command(flatten)]
-    pub(crate) format: FormatArgs,
-    /// Omit the header line.
-    #[arg(long)]
-    pub(crate) no_headers: bool,
+    pub(crate) list: ListArgs,
     /// Watch for changes.
     #[arg(short, long)]
     pub(crate) watch: bool,
@@ -55,7 +52,7 @@ pub(crate) struct EventsArgs {
     #[arg(value_name = "NAME", value_parser = ObjectName::parse, conflicts_with = "selector")]
     pub(crate) name: Option<ObjectName>,
     /// Only events of this app and its pods.
-    #[arg(long, value_name = "NAME", value_parser = AppName::parse,
+    #[arg(long, value_name = "NAME",
           conflicts_with_all = ["name", "selector"])]
     pub(crate) app: Option<AppName>,
     #[command(flatten)]
@@ -67,10 +64,7 @@ pub(crate) struct EventsArgs {
     #[arg(long = "type", value_name = "TYPE", ignore_case = true)]
     pub(crate) kind: Option<EventType>,
     #[command(flatten)]
-    pub(crate) format: FormatArgs,
-    /// Omit the header line.
-    #[arg(long)]
-    pub(crate) no_headers: bool,
+    pub(crate) list: ListArgs,
     /// Watch for new events.
     #[arg(short, long)]
     pub(crate) watch: bool,
@@ -109,7 +103,7 @@ pub(crate) struct LogsArgs {
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) tail: u32,
     /// Only lines newer than this, such as `5m`.
-    #[arg(long, value_name = "TIME", value_parser = Duration::parse)]
+    #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<Duration>,
     /// Print control characters unchanged.
     #[arg(long)]
@@ -141,7 +135,7 @@ impl StdioArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// The app whose image and environment the container has.
-    #[arg(value_name = "NAME", value_parser = AppName::parse)]
+    #[arg(value_name = "NAME")]
     pub(crate) name: AppName,
     #[command(flatten)]
     pub(crate) stdio: StdioArgs,
@@ -167,6 +161,6 @@ pub(crate) struct ExecArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RenewArgs {
     /// Host, as `get certificates` lists it.
-    #[arg(value_name = "HOST", value_parser = HostName::parse)]
+    #[arg(value_name = "HOST")]
     pub(crate) certificate: HostName,
 }

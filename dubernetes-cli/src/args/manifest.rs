@@ -56,10 +56,10 @@ pub(crate) fn exported_keys() -> String {
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
     /// Name of the app; defaults to the name of the current folder.
-    #[arg(value_name = "NAME", value_parser = AppName::parse)]
+    #[arg(value_name = "NAME")]
     pub(crate) name: Option<AppName>,
     /// Image; defaults to NAME:latest.
-    #[arg(long, value_name = "IMAGE", value_parser = ImageRef::parse)]
+    #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Option<ImageRef>,
     /// File to write, or `-` for standard output.
     #[arg(

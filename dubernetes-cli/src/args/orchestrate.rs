@@ -20,33 +20,20 @@ pub(crate) struct IngressArgs {
     /// What replicas are: containers of a container engine, containers of the engines of a Docker
     /// swarm, or processes of this machine, which needs no engine and runs `program` instead of
     /// `image`.
-    #[arg(
-        long,
-        env = "DUBERNETES_RUNTIME",
-        hide_env_values = true,
-        value_name = "RUNTIME",
-        default_value = "docker"
-    )]
+    #[arg(long, env = "DUBERNETES_RUNTIME", value_name = "RUNTIME", default_value = "docker")]
     pub(crate) runtime: RuntimeKind,
     /// Where the state is kept: in a file of this machine, or in the swarm, for `--runtime swarm`,
     /// where `serve` on another manager takes over if this one is lost.
-    #[arg(
-        long,
-        env = "DUBERNETES_STORE",
-        hide_env_values = true,
-        value_name = "STORE",
-        default_value = "sqlite"
-    )]
+    #[arg(long, env = "DUBERNETES_STORE", value_name = "STORE", default_value = "sqlite")]
     pub(crate) store: StoreKind,
     /// What routes requests: nginx in a container, or a proxy in the orchestrator's own process,
     /// which ends with it. Default: proxy with `--runtime process`, else nginx.
-    #[arg(long, env = "DUBERNETES_INGRESS", hide_env_values = true, value_name = "INGRESS")]
+    #[arg(long, env = "DUBERNETES_INGRESS", value_name = "INGRESS")]
     pub(crate) ingress: Option<IngressKind>,
     /// Port of this machine on which the ingress listens.
     #[arg(
         long,
         env = "DUBERNETES_HTTP_PORT",
-        hide_env_values = true,
         value_name = "PORT",
         default_value_t = 80,
         value_parser = value_parser!(u16).range(1..)
@@ -57,44 +44,34 @@ pub(crate) struct IngressArgs {
     #[arg(
         long,
         env = "DUBERNETES_HTTPS_PORT",
-        hide_env_values = true,
         value_name = "PORT",
         value_parser = value_parser!(u16).range(1..)
     )]
     pub(crate) https_port: Option<u16>,
     /// Where certificates of hosts come from whose apps do not say so by `tls`: `auto` is the ACME
     /// authority, `internal` the instance's own one. Without it, they are served over HTTP.
-    #[arg(
-        long,
-        env = "DUBERNETES_DEFAULT_TLS",
-        hide_env_values = true,
-        value_name = "TLS",
-        default_value = "none",
-        value_parser = IssuedTls::parse
-    )]
+    #[arg(long, env = "DUBERNETES_DEFAULT_TLS", value_name = "TLS", default_value = "none")]
     pub(crate) default_tls: IssuedTls,
     /// Directory of the ACME authority that issues certificates for apps with `tls: auto`.
     #[arg(
         long,
         env = "DUBERNETES_ACME_DIRECTORY",
-        hide_env_values = true,
         value_name = "URL",
         default_value = LETS_ENCRYPT,
         value_parser = parse_acme_directory
     )]
     pub(crate) acme_directory: String,
     /// Mail address that the ACME authority may write to.
-    #[arg(long, env = "DUBERNETES_ACME_CONTACT", hide_env_values = true, value_name = "ADDRESS")]
+    #[arg(long, env = "DUBERNETES_ACME_CONTACT", value_name = "ADDRESS")]
     pub(crate) acme_contact: Option<String>,
     /// PEM file with the root certificate of the ACME authority's own server, for a private one.
-    #[arg(long, env = "DUBERNETES_ACME_ROOT", hide_env_values = true, value_name = "FILE")]
+    #[arg(long, env = "DUBERNETES_ACME_ROOT", value_name = "FILE")]
     pub(crate) acme_root: Option<PathBuf>,
     /// Addresses of this machine on which the ingress listens, separated by commas; `0.0.0.0` for
     /// all IPv4 addresses, `::` for all addresses.
     #[arg(
         long,
         env = "DUBERNETES_HTTP_BIND",
-        hide_env_values = true,
         value_name = "ADDRESSES",
         default_value = "127.0.0.1",
         value_parser = BindAddresses::parse
@@ -104,10 +81,8 @@ pub(crate) struct IngressArgs {
     #[arg(
         long,
         env = "DUBERNETES_INGRESS_IMAGE",
-        hide_env_values = true,
         value_name = "IMAGE",
-        default_value = INGRESS_IMAGE,
-        value_parser = ImageRef::parse
+        default_value = INGRESS_IMAGE
     )]
     pub(crate) ingress_image: ImageRef,
     /// How long a change of routes keeps idle connections of clients open, from `1s` to `1m`. A
@@ -115,7 +90,6 @@ pub(crate) struct IngressArgs {
     #[arg(
         long,
         env = "DUBERNETES_KEEPALIVE_WINDOW",
-        hide_env_values = true,
         value_name = "TIME",
         default_value_t = KEEPALIVE_WINDOW,
         value_parser = keepalive_window
@@ -127,10 +101,8 @@ pub(crate) struct IngressArgs {
     #[arg(
         long,
         env = "DUBERNETES_TRUSTED_PROXIES",
-        hide_env_values = true,
         value_name = "NETWORKS",
-        default_value = "none",
-        value_parser = TrustedProxies::parse
+        default_value = "none"
     )]
     pub(crate) trusted_proxies: TrustedProxies,
     /// Expect the PROXY protocol, version 1 or 2, on each connection to the ingress. Its addresses
@@ -138,7 +110,6 @@ pub(crate) struct IngressArgs {
     #[arg(
         long,
         env = "DUBERNETES_PROXY_PROTOCOL",
-        hide_env_values = true,
         value_name = "true|false",
         default_value = "false",
         default_missing_value = "true",
@@ -152,7 +123,6 @@ pub(crate) struct IngressArgs {
     #[arg(
         long,
         env = "DUBERNETES_ACCESS_LOG",
-        hide_env_values = true,
         value_name = "true|false",
         default_value = "true",
         default_missing_value = "true",
@@ -166,13 +136,12 @@ pub(crate) struct IngressArgs {
     #[arg(
         long,
         env = "DUBERNETES_METRICS_LISTEN",
-        hide_env_values = true,
         value_name = "ADDRESS:PORT",
         value_parser = parse_metrics_address
     )]
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// Container engine; defaults to DOCKER_HOST, else to the engine's usual socket.
-    #[arg(long, env = "DUBERNETES_ENGINE", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "DUBERNETES_ENGINE", value_name = "URL")]
     pub(crate) engine: Option<String>,
     /// Engine of another node of the swarm, for `--runtime swarm`: its name as `docker node ls`
     /// prints it, and where it is, such as `worker-1=ssh://root@10.0.0.7`, or a socket of this
@@ -180,7 +149,6 @@ pub(crate) struct IngressArgs {
     #[arg(
         long = "node",
         env = "DUBERNETES_NODE",
-        hide_env_values = true,
         value_name = "NAME=URL",
         value_delimiter = ',',
         value_parser = NodeAddress::parse
@@ -189,20 +157,12 @@ pub(crate) struct IngressArgs {
     /// What apps may do to this machine: `none`, or a list of `cap_add` (capabilities that Docker
     /// does not give), `devices` and `host-paths` (folders and files of the system, such as the
     /// engine's socket). Each of them gives an app control of the machine.
-    #[arg(
-        long,
-        env = "DUBERNETES_ALLOW",
-        hide_env_values = true,
-        value_name = "LIST",
-        default_value = "none",
-        value_parser = Permissions::parse
-    )]
+    #[arg(long, env = "DUBERNETES_ALLOW", value_name = "LIST", default_value = "none")]
     pub(crate) allow: Permissions,
     /// Number of newest events to keep. Needs `--store sqlite`.
     #[arg(
         long,
         env = "DUBERNETES_EVENTS_KEEP",
-        hide_env_values = true,
         value_name = "COUNT",
         default_value_t = EVENTS_KEEP,
         value_parser = value_parser!(u64).range(1..=100_000_000)
@@ -212,7 +172,6 @@ pub(crate) struct IngressArgs {
     #[arg(
         long,
         env = "DUBERNETES_EVENTS_AGE",
-        hide_env_values = true,
         value_name = "TIME",
         default_value = EVENTS_AGE,
         value_parser = long_duration
@@ -404,17 +363,11 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) ingress: IngressArgs,
     /// Log format.
-    #[arg(
-        long,
-        env = "DUBERNETES_LOG_FORMAT",
-        hide_env_values = true,
-        value_name = "FORMAT",
-        default_value = "text"
-    )]
+    #[arg(long, env = "DUBERNETES_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
     /// Group of this machine, by name or number, whose members may use the socket; without it, only
     /// the orchestrator's user and root may. Members control the machine, as those of `docker` do.
-    #[arg(long, env = "DUBERNETES_SOCKET_GROUP", hide_env_values = true, value_name = "GROUP")]
+    #[arg(long, env = "DUBERNETES_SOCKET_GROUP", value_name = "GROUP")]
     pub(crate) socket_group: Option<String>,
     /// Take over an instance whose state is lost or no longer used: from now on it belongs to this
     /// state, and its replicas wait until their files are applied again.

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::resource::ObjectName;
-use super::shared::{FormatArgs, WaitArgs};
+use super::shared::{ListArgs, WaitArgs};
 use dubernetes_core::app::RevisionId;
 
 /// Arguments of `rollout`.
@@ -24,7 +24,7 @@ was rolled back or is paused.
 Examples:
   dubernetes rollout status web
   dubernetes rollout status web --timeout 30s --progress quiet")]
-    Status(RolloutStatusArgs),
+    Status(RolloutWaitArgs),
     /// List the revisions of an app and their outcomes.
     #[command(long_about = "\
 List the revisions of an app and their outcomes, or show the details of one revision.
@@ -50,7 +50,7 @@ again, so an image rebuilt under the same name is used.
 Examples:
   dubernetes rollout restart web
   dubernetes rollout restart web --detach")]
-    Restart(RolloutChangeArgs),
+    Restart(RolloutWaitArgs),
     /// Pause the rollout of an app.
     #[command(long_about = "\
 Pause the rollout of an app: no replica is replaced by a newer revision until the rollout
@@ -67,17 +67,7 @@ Resume a paused rollout. A revision that failed is tried again.
 Examples:
   dubernetes rollout resume web
   dubernetes rollout resume web --detach")]
-    Resume(RolloutChangeArgs),
-}
-
-/// Arguments of `rollout status`.
-#[derive(Debug, Args)]
-pub(crate) struct RolloutStatusArgs {
-    /// App.
-    #[arg(value_name = "NAME", value_parser = ObjectName::parse)]
-    pub(crate) name: ObjectName,
-    #[command(flatten)]
-    pub(crate) wait: WaitArgs,
+    Resume(RolloutWaitArgs),
 }
 
 /// Arguments of `rollout history`.
@@ -90,10 +80,7 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_name = "N")]
     pub(crate) revision: Option<RevisionId>,
     #[command(flatten)]
-    pub(crate) format: FormatArgs,
-    /// Omit the header line.
-    #[arg(long)]
-    pub(crate) no_headers: bool,
+    pub(crate) list: ListArgs,
 }
 
 /// Arguments of `rollout undo` and `rollback`.
@@ -109,9 +96,9 @@ pub(crate) struct UndoArgs {
     pub(crate) wait: WaitArgs,
 }
 
-/// Arguments of `rollout restart` and `rollout resume`.
+/// Arguments of `rollout status`, `rollout restart` and `rollout resume`.
 #[derive(Debug, Args)]
-pub(crate) struct RolloutChangeArgs {
+pub(crate) struct RolloutWaitArgs {
     /// App.
     #[arg(value_name = "NAME", value_parser = ObjectName::parse)]
     pub(crate) name: ObjectName,

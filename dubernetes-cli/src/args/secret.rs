@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use dubernetes_core::app::SecretName;
 
-use super::shared::{FormatArgs, WaitArgs};
+use super::shared::{FormatArgs, ListArgs, WaitArgs};
 
 /// Arguments of `secret`.
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ List secrets with the start of the SHA-256 of their values, and the apps that us
 Examples:
   dubernetes secret list
   dubernetes secret list -o json")]
-    List(SecretListArgs),
+    List(ListArgs),
     /// Delete secrets that no app uses.
     #[command(long_about = "\
 Delete secrets. A secret that an app uses is not deleted.
@@ -59,7 +59,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct SecretSetArgs {
     /// Secret.
-    #[arg(value_name = "NAME", value_parser = SecretName::parse)]
+    #[arg(value_name = "NAME")]
     pub(crate) secret: SecretName,
     /// Read the value from this file instead of standard input.
     #[arg(long, value_name = "PATH")]
@@ -70,20 +70,10 @@ pub(crate) struct SecretSetArgs {
     pub(crate) wait: WaitArgs,
 }
 
-/// Arguments of `secret list`.
-#[derive(Debug, Args)]
-pub(crate) struct SecretListArgs {
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
-    /// Omit the header line of a table.
-    #[arg(long)]
-    pub(crate) no_headers: bool,
-}
-
 /// Arguments of `secret delete`.
 #[derive(Debug, Args)]
 pub(crate) struct SecretDeleteArgs {
     /// Secrets.
-    #[arg(value_name = "NAME", required = true, value_parser = SecretName::parse)]
+    #[arg(value_name = "NAME", required = true)]
     pub(crate) secrets: Vec<SecretName>,
 }

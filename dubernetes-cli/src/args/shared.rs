@@ -6,18 +6,14 @@ use clap::{Args, ValueEnum};
 use dubernetes_core::app::{Duration, InstanceName};
 use dubernetes_core::selector::Selector;
 
+use crate::output::ListStyle;
+
 /// Flags of every command: the orchestrator, and the behaviour on the terminal.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
     /// Orchestrator: `ssh://user@machine`, `unix:///path/to/socket` or `http://127.0.0.1:PORT`.
-    #[arg(
-        long,
-        global = true,
-        env = "DUBERNETES_HOST",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
+    #[arg(long, global = true, env = "DUBERNETES_HOST", value_name = "URL")]
     pub(crate) host: Option<String>,
     /// Use the host of this context (`dubernetes context list`) instead of DUBERNETES_HOST.
     #[arg(long, global = true, value_name = "CONTEXT")]
@@ -27,40 +23,25 @@ pub(crate) struct GlobalArgs {
         long,
         global = true,
         env = "DUBERNETES_SSH",
-        hide_env_values = true,
         value_name = "COMMAND",
         default_value = "ssh"
     )]
     pub(crate) ssh: String,
     /// Folder of the state and of the socket.
-    #[arg(
-        long,
-        global = true,
-        env = "DUBERNETES_STATE_DIR",
-        hide_env_values = true,
-        value_name = "DIR"
-    )]
+    #[arg(long, global = true, env = "DUBERNETES_STATE_DIR", value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// Instance: one orchestrator and everything it owns on the engine.
     #[arg(
         long,
         global = true,
         env = "DUBERNETES_INSTANCE",
-        hide_env_values = true,
         value_name = "NAME",
-        default_value = "default",
-        value_parser = InstanceName::parse
+        default_value = "default"
     )]
     pub(crate) instance: InstanceName,
     /// Settings file; defaults to `/etc/dubernetes/config.yaml` for root and to
     /// `~/.config/dubernetes/config.yaml` for other users.
-    #[arg(
-        long,
-        global = true,
-        env = "DUBERNETES_CONFIG",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
+    #[arg(long, global = true, env = "DUBERNETES_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// When to use colour.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
@@ -85,14 +66,7 @@ pub(crate) enum ColorWhen {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct FormatArgs {
     /// Output format.
-    #[arg(
-        short,
-        long,
-        env = "DUBERNETES_OUTPUT",
-        hide_env_values = true,
-        value_name = "FORMAT",
-        default_value = "table"
-    )]
+    #[arg(short, long, env = "DUBERNETES_OUTPUT", value_name = "FORMAT", default_value = "table")]
     output: Format,
     /// Print names only, like `-o name`; overrides `--output`.
     #[arg(short, long)]
@@ -103,6 +77,28 @@ impl FormatArgs {
     /// Returns the output format.
     pub(crate) fn format(self) -> Format {
         if self.quiet { Format::Name } else { self.output }
+    }
+}
+
+/// Flags of commands that list objects.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    format: FormatArgs,
+    /// Omit the header line.
+    #[arg(long)]
+    pub(crate) no_headers: bool,
+}
+
+impl ListArgs {
+    /// Returns the output format.
+    pub(crate) fn format(self) -> Format {
+        self.format.format()
+    }
+
+    /// Returns the style of a list of several objects.
+    pub(crate) fn style(self) -> ListStyle {
+        ListStyle { format: self.format(), headers: !self.no_headers, single: false }
     }
 }
 
@@ -125,7 +121,7 @@ pub(crate) enum Format {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SelectorArgs {
     /// Only apps with these labels: `key=value`, `key!=value`, `key`, `!key`, joined by commas.
-    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = Selector::parse)]
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
     pub(crate) selector: Option<Selector>,
 }
 
@@ -136,8 +132,7 @@ pub(crate) struct WaitArgs {
     #[arg(long)]
     pub(crate) detach: bool,
     /// Longest time to wait.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = Duration::parse,
-          conflicts_with = "detach")]
+    #[arg(long, value_name = "TIME", default_value = "5m", conflicts_with = "detach")]
     pub(crate) timeout: Duration,
     /// How to show progress on standard error.
     #[arg(long, value_name = "STYLE", default_value = "auto", conflicts_with = "detach")]

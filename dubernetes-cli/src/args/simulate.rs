@@ -25,13 +25,13 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "APP[=CODE]", value_parser = parse_crash_loop)]
     pub(crate) crash_loop: Vec<(AppName, u8)>,
     /// Make the engine refuse to start containers of an app.
-    #[arg(long, value_name = "APP", value_parser = AppName::parse)]
+    #[arg(long, value_name = "APP")]
     pub(crate) start_fails: Vec<AppName>,
     /// Time from a pod's start until it accepts connections.
-    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = Duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "500ms")]
     pub(crate) slow_start: Duration,
     /// From this time on, make images unavailable that no app has run yet.
-    #[arg(long, value_name = "TIME", value_parser = Duration::parse)]
+    #[arg(long, value_name = "TIME")]
     pub(crate) bad_image: Option<Duration>,
     /// Make the engine unreachable for some time.
     #[arg(long, value_name = "TIME+TIME", value_parser = parse_engine_away)]
@@ -49,7 +49,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "APP@TIME", value_parser = Scheduled::parse_app)]
     pub(crate) delete: Vec<Scheduled<AppName>>,
     /// Length of the simulation; defaults to until converged, at most 10 minutes.
-    #[arg(long = "for", value_name = "TIME", value_parser = Duration::parse)]
+    #[arg(long = "for", value_name = "TIME")]
     pub(crate) time: Option<Duration>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::shared::{FormatArgs, SelectorArgs};
+use super::shared::{ListArgs, SelectorArgs};
 
 /// Arguments of `top`.
 #[derive(Debug, Args)]
@@ -13,10 +13,7 @@ pub(crate) struct TopArgs {
     #[command(flatten)]
     pub(crate) selector: SelectorArgs,
     #[command(flatten)]
-    pub(crate) format: FormatArgs,
-    /// Omit the header line.
-    #[arg(long)]
-    pub(crate) no_headers: bool,
+    pub(crate) list: ListArgs,
     /// Sort by usage, highest first; defaults to sorting by name.
     #[arg(long, value_name = "WHAT")]
     pub(crate) sort_by: Option<SortBy>,

@@ -23,7 +23,7 @@ pub(crate) struct WaitForArgs {
     #[command(flatten)]
     pub(crate) selector: SelectorArgs,
     /// Longest time to wait.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = Duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "5m")]
     pub(crate) timeout: Duration,
     #[command(flatten)]
     pub(crate) format: FormatArgs,

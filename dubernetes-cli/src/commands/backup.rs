@@ -15,9 +15,8 @@ pub(super) fn run(args: &BackupArgs, settings: &Settings) -> Result {
     state_files::check_state(settings)?;
     // The copy is as private there as the state itself.
     let folder = &settings.paths.state_dir;
-    let copy = tempfile::Builder::new().prefix(".backup-").tempdir_in(folder).map_err(|error| {
-        CliError::with_io_source(&format!("cannot write to `{}`", folder.display()), &error)
-    })?;
+    let copy = tempfile::Builder::new().prefix(".backup-").tempdir_in(folder);
+    let copy = copy.map_err(CliError::cannot("write to", folder))?;
     let schema = state_files::copy_state(settings, copy.path())?;
     if args.file == Path::new("-") {
         archive::write(copy.path(), &settings.instance, schema, io::stdout().lock())?;

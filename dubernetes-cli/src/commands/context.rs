@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::args::{ContextAddArgs, ContextArgs, ContextListArgs, ContextVerb};
+use crate::args::{ContextAddArgs, ContextArgs, ContextVerb, ListArgs};
 use crate::contexts::Contexts;
-use crate::output::{self, Cell, ListStyle, Row};
+use crate::output::{self, Cell, Column, Row, column, yes_or_no};
 use crate::report::{self, Result};
 use crate::settings::{Settings, User};
 
@@ -52,14 +52,12 @@ struct Context<'a> {
 }
 
 impl Row for Context<'_> {
-    fn columns(_: bool) -> Vec<&'static str> {
-        vec!["NAME", "CURRENT", "HOST"]
-    }
-
-    fn cells(&self, _: bool, _: Timestamp) -> Vec<Cell> {
-        let current = if self.current { "yes" } else { "no" };
-        let host = self.host.unwrap_or("this machine");
-        vec![Cell::new(self.name), Cell::new(current), Cell::new(host)]
+    fn columns() -> Vec<Column<Self>> {
+        vec![
+            column("NAME", |context, _| Cell::new(context.name)),
+            column("CURRENT", |context, _| yes_or_no(context.current)),
+            column("HOST", |context, _| Cell::new(context.host.unwrap_or("this machine"))),
+        ]
     }
 
     fn full_name(&self) -> String {
@@ -67,11 +65,9 @@ impl Row for Context<'_> {
     }
 }
 
-fn list(args: &ContextListArgs, contexts: &Contexts) -> Result {
+fn list(args: &ListArgs, contexts: &Contexts) -> Result {
     let current = contexts.current();
     let listed = |(name, host)| Context { name, host, current: name == current };
     let items: Vec<_> = contexts.all().map(listed).collect();
-    let style =
-        ListStyle { format: args.format.format(), headers: !args.no_headers, single: false };
-    output::print(&output::list(&items, style, Timestamp::now())?)
+    output::print(&output::list(&items, args.style(), Timestamp::now())?)
 }

@@ -25,7 +25,7 @@ pub(super) async fn run(args: &DeleteArgs, settings: &Settings) -> Result {
     };
     if !args.filename.is_empty() {
         let apps = read_apps_without_contents(&args.filename)?;
-        let names = apps.into_iter().map(|app| DeleteTarget::App(app.spec.name.to_string()));
+        let names = apps.into_iter().map(|app| ObjectName::App(app.spec.name.to_string()));
         delete_targets.extend(names);
     }
     Target::with_wait(settings, &args.wait, async |target: &Target| {
@@ -55,17 +55,6 @@ pub(super) async fn run(args: &DeleteArgs, settings: &Settings) -> Result {
     .await
 }
 
-/// An object to delete.
-#[derive(Debug, PartialEq, Eq)]
-enum DeleteTarget {
-    /// An app.
-    App(String),
-    /// A pod, or else all pods of the app of that name, with the app.
-    Pod(String),
-    /// An app, or else a pod of that name.
-    Either(String),
-}
-
 /// Kind of object that a selector selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SelectedKind {
@@ -86,15 +75,15 @@ async fn select(
     client: &Client,
     kind: SelectedKind,
     selector: &Selector,
-) -> Result<Vec<DeleteTarget>> {
+) -> Result<Vec<ObjectName>> {
     let selected: Vec<_> = match kind {
         SelectedKind::Apps => {
             let apps = client.select_apps(selector).await?.into_iter();
-            apps.map(|app| DeleteTarget::App(app.name.to_string())).collect()
+            apps.map(|app| ObjectName::App(app.name.to_string())).collect()
         }
         SelectedKind::Pods => {
             let pods = client.select_pods(selector).await?.into_iter();
-            pods.map(|pod| DeleteTarget::Pod(pod.name.into())).collect()
+            pods.map(|pod| ObjectName::Pod(pod.name.into())).collect()
         }
     };
     if selected.is_empty() {
@@ -107,7 +96,7 @@ async fn select(
 }
 
 /// Parses `NAME…`, `pods NAME…` or `apps NAME…`.
-fn parse_targets(words: &[String]) -> Result<Vec<DeleteTarget>> {
+fn parse_targets(words: &[String]) -> Result<Vec<ObjectName>> {
     let (kind, names): (Option<&str>, _) = match words {
         [kind, names @ ..] => match kind.as_str() {
             "pod" | "pods" | "po" => (Some("pods"), names),
@@ -124,13 +113,9 @@ fn parse_targets(words: &[String]) -> Result<Vec<DeleteTarget>> {
     names
         .iter()
         .map(|name| match (kind, ObjectName::parse(name).map_err(usage)?) {
-            (Some("pods"), ObjectName::Either(name)) | (_, ObjectName::Pod(name)) => {
-                Ok(DeleteTarget::Pod(name))
-            }
-            (Some(_), ObjectName::Either(name)) | (_, ObjectName::App(name)) => {
-                Ok(DeleteTarget::App(name))
-            }
-            (None, ObjectName::Either(name)) => Ok(DeleteTarget::Either(name)),
+            (Some("pods"), ObjectName::Either(name)) => Ok(ObjectName::Pod(name)),
+            (Some(_), ObjectName::Either(name)) => Ok(ObjectName::App(name)),
+            (_, name) => Ok(name),
         })
         .collect()
 }
@@ -138,22 +123,22 @@ fn parse_targets(words: &[String]) -> Result<Vec<DeleteTarget>> {
 /// Deletes an object. For an app, returns its name and the time, to wait for its end.
 async fn delete(
     args: &DeleteArgs,
-    delete_target: &DeleteTarget,
+    delete_target: &ObjectName,
     target: &Target,
     follower: &mut Follower<'_>,
 ) -> Result<Option<(AppName, Timestamp)>> {
     let client = &target.client;
     let found = match delete_target {
-        DeleteTarget::App(name) => find(client, &ObjectName::App(name.clone())).await?,
-        DeleteTarget::Either(name) => find(client, &ObjectName::Either(name.clone())).await?,
-        DeleteTarget::Pod(name) => match none_if_missing(client.get_pod(name).await)? {
+        ObjectName::App(_) | ObjectName::Either(_) => find(client, delete_target).await?,
+        // Or else all pods of the app of that name, with the app.
+        ObjectName::Pod(name) => match none_if_missing(client.get_pod(name).await)? {
             Some(pod) => Found::Pod(Box::new(pod)),
             None => match none_if_missing(client.get_app(name).await)? {
                 Some(app) => {
                     report::note(&format!("`{name}` is an app: deleting it with all its pods"));
                     Found::App(Box::new(app))
                 }
-                None => return Err(not_found(client, &ObjectName::Pod(name.clone())).await),
+                None => return Err(not_found(client, delete_target).await),
             },
         },
     };
@@ -208,20 +193,20 @@ async fn is_replaced(target: &Target, pod: &Pod) -> Result<bool> {
 mod tests {
     use super::*;
 
-    fn check(words: &[&str], expected: &[DeleteTarget]) {
+    fn check(words: &[&str], expected: &[ObjectName]) {
         let words: Vec<_> = words.iter().map(ToString::to_string).collect();
         assert_eq!(parse_targets(&words).unwrap(), expected);
     }
 
     #[test]
     fn first_word_can_be_a_kind() {
-        check(&["web"], &[DeleteTarget::Either("web".into())]);
+        check(&["web"], &[ObjectName::Either("web".into())]);
         check(
             &["pods", "web-1", "app/x"],
-            &[DeleteTarget::Pod("web-1".into()), DeleteTarget::App("x".into())],
+            &[ObjectName::Pod("web-1".into()), ObjectName::App("x".into())],
         );
-        check(&["app", "pods"], &[DeleteTarget::App("pods".into())]);
-        check(&["app/pods"], &[DeleteTarget::App("pods".into())]);
+        check(&["app", "pods"], &[ObjectName::App("pods".into())]);
+        check(&["app/pods"], &[ObjectName::App("pods".into())]);
         assert_eq!(parse_targets(&["pods".into()]).unwrap_err().exit_code(), USAGE);
         assert_eq!(parse_targets(&[String::new()]).unwrap_err().exit_code(), USAGE);
     }

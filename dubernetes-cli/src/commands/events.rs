@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::args::{EventType, EventsArgs, Format};
 use crate::event_query::{MAX_EVENTS, events_about, is_about};
-use crate::output::{self, ListStyle};
+use crate::output::{self, Changes, ListStyle};
 use crate::report::{self, Result};
 use crate::settings::Settings;
 use crate::target::{Mode, Target};
@@ -50,14 +50,13 @@ pub(super) async fn run(args: &EventsArgs, settings: &Settings) -> Result {
 }
 
 fn print_events(args: &EventsArgs, events: &[Event]) -> Result {
-    let format = args.format.format();
-    if events.is_empty() && !args.watch && matches!(format, Format::Table | Format::Wide) {
+    let style = args.list.style();
+    if events.is_empty() && !args.watch && matches!(style.format, Format::Table | Format::Wide) {
         report::print_line("No events found.");
     }
-    if args.watch && format == Format::Json {
+    if args.watch && style.format == Format::Json {
         return events.iter().try_for_each(|event| output::print(&output::change("ADDED", event)?));
     }
-    let style = ListStyle { format, headers: !args.no_headers, single: false };
     output::print(&output::list(events, style, Timestamp::now())?)
 }
 
@@ -129,10 +128,9 @@ async fn follow(
     shown: &[Event],
     mut selected: Option<&mut SelectedApps<'_>>,
 ) -> Result {
-    let format = args.format.format();
-    let wide = format == Format::Wide;
-    let mut widths = output::table(shown, wide, Timestamp::now()).widths().to_vec();
-    let mut headers = shown.is_empty() && !args.no_headers;
+    let style = args.list.style();
+    let headers = shown.is_empty() && style.headers;
+    let mut changes = Changes::new(shown, ListStyle { headers, ..style });
     let query = EventsQuery { after: Some(newest.unwrap_or(0)), limit: None, ..query(args) };
     let mut events = client.follow_events(&query);
     while let Some(event) = events.next().await {
@@ -145,18 +143,7 @@ async fn follow(
         {
             continue;
         }
-        let text = match format {
-            Format::Table | Format::Wide => {
-                let mut table = output::table(std::slice::from_ref(&event), wide, Timestamp::now());
-                table.widen_to(&widths);
-                widths = table.widths().to_vec();
-                table.render(std::mem::take(&mut headers), output::width())
-            }
-            Format::Json => output::change("ADDED", &event)?,
-            Format::Yaml => format!("---\n{}", output::value(&event, Format::Yaml)?),
-            Format::Name => format!("event/{}\n", event.id),
-        };
-        output::print(&text)?;
+        output::print(&changes.text("ADDED", &event)?)?;
     }
     Ok(())
 }

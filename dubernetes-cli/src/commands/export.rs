@@ -26,9 +26,7 @@ pub(super) fn run(args: &ExportArgs) -> Result {
         report::notes(&exported.notes);
         return Ok(());
     };
-    fs::create_dir_all(folder).map_err(|error| {
-        CliError::with_io_source(&format!("cannot create `{}`", folder.display()), &error)
-    })?;
+    fs::create_dir_all(folder).map_err(CliError::cannot("create", folder))?;
     let written = write_all(folder, &exported, args.force)?;
     report::notes(&exported.notes);
     let shown = folder.display();

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::args::{Format, GetArgs, Kind, ObjectName};
 use crate::event_query::{MAX_EVENTS, events_about, is_about};
-use crate::output::{self, ListStyle, Row};
+use crate::output::{self, Changes, ListStyle, Row};
 use crate::report::{self, CliError, FAILED, Result, USAGE};
 use crate::resolve::{ambiguous, find_any, names_with_selector, none_if_missing, not_found};
 use crate::settings::Settings;
@@ -26,9 +26,8 @@ pub(super) async fn run(args: &GetArgs, settings: &Settings) -> Result {
     let names = if let Selection::Named(names) = &selection { names.len() } else { 0 };
     let query = Query {
         style: ListStyle {
-            format: args.format.format(),
-            headers: !args.no_headers,
             single: names == 1 && matches!(args.resource.kind, Kind::Apps | Kind::Pods),
+            ..args.list.style()
         },
         watch: args.watch,
         selection,
@@ -94,6 +93,24 @@ impl Selection {
                 Box::new(move |app, _| app.is_some_and(|app| apps.contains(app)))
             }
         })
+    }
+
+    /// Picks the selected of all objects. A name that none has is an error about `what`.
+    async fn pick<T>(
+        &self,
+        client: &Client,
+        what: &str,
+        mut items: Vec<T>,
+        app: impl Fn(&T) -> Option<&AppName>,
+        has_name: impl Fn(&T, &str) -> bool,
+    ) -> Result<Listing<T>> {
+        let names = if let Self::Named(names) = self { names.as_slice() } else { &[] };
+        let missing = names.iter().filter(|name| !items.iter().any(|item| has_name(item, name)));
+        let missing = missing.map(|name| CliError::new(format!("no {what} `{name}` found")));
+        let missing = missing.collect();
+        let filter = self.filter(client).await?;
+        items.retain(|item| filter(app(item), &|name| has_name(item, name)));
+        Ok(Listing { items, missing })
     }
 }
 
@@ -161,8 +178,7 @@ impl Query {
 
     /// Prints changes until the command is interrupted.
     async fn watch<T: Listed>(&self, client: &Client, first: Vec<T>) -> Result {
-        let wide = self.style.format == Format::Wide;
-        let mut widths = output::table(&first, wide, Timestamp::now()).widths().to_vec();
+        let mut changes = Changes::new(&first, ListStyle { headers: false, ..self.style });
         let mut known = by_name(first);
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
@@ -173,7 +189,7 @@ impl Query {
                     Some(old) if old != item => "MODIFIED",
                     Some(_) => continue,
                 };
-                output::print(&self.changed_text(kind, item, &mut widths)?)?;
+                output::print(&changes.text(kind, item)?)?;
             }
             for (name, item) in known.iter().filter(|(name, _)| !current.contains_key(*name)) {
                 if self.style.format == Format::Json {
@@ -184,26 +200,6 @@ impl Query {
             }
             known = current;
         }
-    }
-
-    fn changed_text<T: Listed>(
-        &self,
-        kind: &str,
-        item: &T,
-        widths: &mut Vec<usize>,
-    ) -> Result<String> {
-        let wide = self.style.format == Format::Wide;
-        Ok(match self.style.format {
-            Format::Table | Format::Wide => {
-                let mut table = output::table(std::slice::from_ref(item), wide, Timestamp::now());
-                table.widen_to(widths);
-                *widths = table.widths().to_vec();
-                table.render(false, output::width())
-            }
-            Format::Json => output::change(kind, item)?,
-            Format::Yaml => format!("---\n{}", output::value(item, Format::Yaml)?),
-            Format::Name => format!("{}\n", item.full_name()),
-        })
     }
 }
 
@@ -312,18 +308,10 @@ impl Listed for Route {
 
     /// A name is that of an app or a host.
     async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>> {
-        let mut items = client.routes().await?;
+        let items = client.routes().await?;
         let has_name =
-            |route: &Self, name: &str| route.app.as_str() == name || route.host.to_string() == name;
-        let names = if let Selection::Named(names) = selection { names.as_slice() } else { &[] };
-        let missing = names
-            .iter()
-            .filter(|name| !items.iter().any(|route| has_name(route, name)))
-            .map(|name| CliError::new(format!("no route of `{name}` found")))
-            .collect();
-        let filter = selection.filter(client).await?;
-        items.retain(|route| filter(Some(&route.app), &|name| has_name(route, name)));
-        Ok(Listing { items, missing })
+            |route: &Self, name: &str| route.app == name || route.host.to_string() == name;
+        selection.pick(client, "route of", items, |route| Some(&route.app), has_name).await
     }
 }
 
@@ -332,18 +320,10 @@ impl Listed for Certificate {
 
     /// A name is that of an app or a host.
     async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>> {
-        let mut items = client.certificates().await?;
+        let items = client.certificates().await?;
         let has_name =
-            |found: &Self, name: &str| found.app.as_str() == name || found.host.to_string() == name;
-        let names = if let Selection::Named(names) = selection { names.as_slice() } else { &[] };
-        let missing = names
-            .iter()
-            .filter(|name| !items.iter().any(|found| has_name(found, name)))
-            .map(|name| CliError::new(format!("no certificate of `{name}` found")))
-            .collect();
-        let filter = selection.filter(client).await?;
-        items.retain(|found| filter(Some(&found.app), &|name| has_name(found, name)));
-        Ok(Listing { items, missing })
+            |found: &Self, name: &str| found.app == name || found.host.to_string() == name;
+        selection.pick(client, "certificate of", items, |found| Some(&found.app), has_name).await
     }
 }
 
@@ -351,13 +331,7 @@ impl Listed for Node {
     const PLURAL: &'static str = "nodes";
 
     async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>> {
-        let mut items = client.nodes().await?;
-        let names = if let Selection::Named(names) = selection { names.as_slice() } else { &[] };
-        let missing = names.iter().filter(|name| !items.iter().any(|node| node.name == **name));
-        let missing = missing.map(|name| CliError::new(format!("no node `{name}` found")));
-        let missing = missing.collect();
-        let filter = selection.filter(client).await?;
-        items.retain(|node| filter(None, &|name| node.name == name));
-        Ok(Listing { items, missing })
+        let items = client.nodes().await?;
+        selection.pick(client, "node", items, |_| None, |node, name| node.name == name).await
     }
 }

@@ -21,9 +21,7 @@ pub(super) fn run(args: &ImportArgs) -> Result {
         report::notes(&imported.notes);
         return Ok(());
     };
-    fs::create_dir_all(folder).map_err(|error| {
-        CliError::with_io_source(&format!("cannot create `{}`", folder.display()), &error)
-    })?;
+    fs::create_dir_all(folder).map_err(CliError::cannot("create", folder))?;
     let imported = import(&source, &path_between(folder, &args.file)?)?;
     let written = write_all(folder, &imported, args.force)?;
     report::notes(&imported.notes);
@@ -39,7 +37,7 @@ fn read(path: &Path) -> Result<Source> {
         "-" => Source::read("-", io::stdin().lock()),
         _ => File::open(path).and_then(|file| Source::read(name.clone(), file)),
     };
-    read.map_err(|error| CliError::with_io_source(&format!("cannot read `{name}`"), &error))
+    read.map_err(CliError::cannot("read", path))
 }
 
 /// Writes one file per app. If one exists, none is written.
@@ -58,11 +56,8 @@ fn path_between(manifests: &Path, compose: &Path) -> Result<String> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),
     };
-    let [manifests, compose] = [manifests, compose].map(|path| {
-        path.canonicalize().map_err(|error| {
-            CliError::with_io_source(&format!("cannot read `{}`", path.display()), &error)
-        })
-    });
+    let [manifests, compose] = [manifests, compose]
+        .map(|path| path.canonicalize().map_err(CliError::cannot("read", path)));
     let (manifests, compose) = (manifests?, compose?);
     Ok(match manifests.strip_prefix(&compose) {
         Ok(below) => match below.components().count() {

@@ -17,14 +17,11 @@ pub(super) fn run(args: &RestoreArgs, settings: &Settings) -> Result {
     settings.check_local("restore", "fills the state folder of this machine")?;
     state_files::check_restorable(settings)?;
     let name = args.file.display().to_string();
-    let from: Box<dyn Read> =
-        if args.file == Path::new("-") {
-            Box::new(io::stdin().lock())
-        } else {
-            Box::new(File::open(&args.file).map_err(|error| {
-                CliError::with_io_source(&format!("cannot read `{name}`"), &error)
-            })?)
-        };
+    let from: Box<dyn Read> = if args.file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(&args.file).map_err(CliError::cannot("read", &args.file))?)
+    };
     let mut archive = Archive::new(from);
     let reader = Reader::new(&mut archive, &name)?;
     let instance = &reader.manifest.instance;

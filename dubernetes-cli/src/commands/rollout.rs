@@ -6,8 +6,7 @@ use dubernetes_api::wire::{App, RolloutAction, RolloutRequest};
 use dubernetes_core::plan::Phase;
 
 use crate::args::{
-    ObjectName, RolloutArgs, RolloutChangeArgs, RolloutPauseArgs, RolloutStatusArgs, RolloutVerb,
-    UndoArgs, WaitArgs,
+    ObjectName, RolloutArgs, RolloutPauseArgs, RolloutVerb, RolloutWaitArgs, UndoArgs, WaitArgs,
 };
 use crate::follow::{Follower, Goal};
 use crate::interrupt::until_interrupted;
@@ -33,7 +32,7 @@ pub(super) async fn undo(args: &UndoArgs, settings: &Settings) -> Result {
     request_and_wait(&args.name, request, &args.wait, settings).await
 }
 
-async fn change(args: &RolloutChangeArgs, action: RolloutAction, settings: &Settings) -> Result {
+async fn change(args: &RolloutWaitArgs, action: RolloutAction, settings: &Settings) -> Result {
     request_and_wait(&args.name, RolloutRequest { action, to: None }, &args.wait, settings).await
 }
 
@@ -95,7 +94,7 @@ async fn pause(args: &RolloutPauseArgs, settings: &Settings) -> Result {
     .await
 }
 
-async fn show_status(args: &RolloutStatusArgs, settings: &Settings) -> Result {
+async fn show_status(args: &RolloutWaitArgs, settings: &Settings) -> Result {
     Target::with_wait(settings, &args.wait, async |target: &Target| {
         let app = find_app(&target.client, &args.name).await?;
         let mut follower = Follower::new(target, &args.wait).await?;

@@ -9,12 +9,12 @@ use dubernetes_core::app::{MAX_CONTENT_BYTES, Secret, SecretName};
 use jiff::Timestamp;
 
 use crate::args::{
-    Format, FormatArgs, SecretArgs, SecretDeleteArgs, SecretListArgs, SecretSetArgs, SecretVerb,
+    Format, FormatArgs, ListArgs, SecretArgs, SecretDeleteArgs, SecretSetArgs, SecretVerb,
 };
 use crate::follow::{Follower, Goal};
 use crate::hidden_input::read_hidden_line;
 use crate::interrupt::until_interrupted;
-use crate::output::{self, ListStyle};
+use crate::output;
 use crate::report::{self, CliError, FAILED, Result, USAGE};
 use crate::settings::Settings;
 use crate::target::{Mode, Target};
@@ -94,9 +94,7 @@ fn check_size(name: &SecretName, bytes: usize) -> Result {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
-    File::open(path).and_then(read_limited).map_err(|error| {
-        CliError::with_io_source(&format!("cannot read `{}`", path.display()), &error)
-    })
+    File::open(path).and_then(read_limited).map_err(CliError::cannot("read", path))
 }
 
 /// Reads up to one byte over the limit.
@@ -107,18 +105,16 @@ fn read_limited(from: impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn list(args: &SecretListArgs, settings: &Settings) -> Result {
+async fn list(args: &ListArgs, settings: &Settings) -> Result {
     let secrets = Target::with(settings, Mode::Observe, async |target: &Target| {
         Ok(target.client.secrets().await?)
     })
     .await?;
-    let format = args.format.format();
-    if secrets.is_empty() && matches!(format, Format::Table | Format::Wide) {
+    if secrets.is_empty() && matches!(args.format(), Format::Table | Format::Wide) {
         report::print_line("No secrets found.");
         return Ok(());
     }
-    let style = ListStyle { format, headers: !args.no_headers, single: false };
-    output::print(&output::list(&secrets, style, Timestamp::now())?)
+    output::print(&output::list(&secrets, args.style(), Timestamp::now())?)
 }
 
 async fn delete(args: &SecretDeleteArgs, settings: &Settings) -> Result {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Format, ObjectName, SortBy, TopArgs};
-use crate::output::{self, Cell, ListStyle, Row, or_none};
+use crate::output::{self, Cell, Column, Row, column, or_none, wide};
 use crate::report::{self, CliError, FAILED, Result, USAGE};
 use crate::resolve::{names_with_selector, not_found};
 use crate::settings::Settings;
@@ -90,16 +90,14 @@ async fn unknown_name(client: &Client, view: &View, name: &str) -> CliError {
 fn print_usage<T: Usage>(args: &TopArgs, mut items: Vec<T>) -> Result {
     match args.sort_by {
         None => {}
-        Some(SortBy::Cpu) => items.sort_by_key(|item| std::cmp::Reverse(item.cpu())),
-        Some(SortBy::Memory) => items.sort_by_key(|item| std::cmp::Reverse(item.memory())),
+        Some(SortBy::Cpu) => items.sort_by_key(|item| std::cmp::Reverse(item.cpu().value)),
+        Some(SortBy::Memory) => items.sort_by_key(|item| std::cmp::Reverse(item.memory().value)),
     }
-    let format = args.format.format();
-    if items.is_empty() && matches!(format, Format::Table | Format::Wide) {
+    if items.is_empty() && matches!(args.list.format(), Format::Table | Format::Wide) {
         report::print_line("No pods found.");
         return Ok(());
     }
-    let style = ListStyle { format, headers: !args.no_headers, single: false };
-    output::print(&output::list(&items, style, Timestamp::now())?)
+    output::print(&output::list(&items, args.list.style(), Timestamp::now())?)
 }
 
 /// Usage of all pods of an app. A sum is `None` if no pod reports a value; a sum of limits, if one
@@ -138,32 +136,6 @@ fn app_usages(pods: &[PodStats]) -> Vec<AppUsage> {
         .collect()
 }
 
-/// Rows that can be sorted by usage.
-trait Usage: Row {
-    fn cpu(&self) -> Option<u64>;
-    fn memory(&self) -> Option<u64>;
-}
-
-impl Usage for PodStats {
-    fn cpu(&self) -> Option<u64> {
-        self.cpu
-    }
-
-    fn memory(&self) -> Option<u64> {
-        self.memory
-    }
-}
-
-impl Usage for AppUsage {
-    fn cpu(&self) -> Option<u64> {
-        self.cpu
-    }
-
-    fn memory(&self) -> Option<u64> {
-        self.memory
-    }
-}
-
 /// A value and its limit.
 #[derive(Debug, Clone, Copy)]
 struct Limited {
@@ -171,18 +143,44 @@ struct Limited {
     limit: Option<u64>,
 }
 
-impl Row for PodStats {
-    fn columns(wide: bool) -> Vec<&'static str> {
-        usage_columns("APP", wide)
+/// Rows of usage, which can be sorted by it.
+trait Usage: Row {
+    fn name(&self) -> &str;
+    fn cpu(&self) -> Limited;
+    fn memory(&self) -> Limited;
+}
+
+impl Usage for PodStats {
+    fn name(&self) -> &str {
+        self.name.as_str()
     }
 
-    fn cells(&self, wide: bool, _: Timestamp) -> Vec<Cell> {
-        usage_cells(
-            self.name.as_str(),
-            wide.then(|| self.app.to_string()),
-            Limited { value: self.cpu, limit: self.cpu_limit },
-            Limited { value: self.memory, limit: self.memory_limit },
-        )
+    fn cpu(&self) -> Limited {
+        Limited { value: self.cpu, limit: self.cpu_limit }
+    }
+
+    fn memory(&self) -> Limited {
+        Limited { value: self.memory, limit: self.memory_limit }
+    }
+}
+
+impl Usage for AppUsage {
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn cpu(&self) -> Limited {
+        Limited { value: self.cpu, limit: self.cpu_limit }
+    }
+
+    fn memory(&self) -> Limited {
+        Limited { value: self.memory, limit: self.memory_limit }
+    }
+}
+
+impl Row for PodStats {
+    fn columns() -> Vec<Column<Self>> {
+        usage_columns(wide("APP", |pod, _| Cell::new(pod.app.as_str())))
     }
 
     fn full_name(&self) -> String {
@@ -191,17 +189,8 @@ impl Row for PodStats {
 }
 
 impl Row for AppUsage {
-    fn columns(wide: bool) -> Vec<&'static str> {
-        usage_columns("PODS", wide)
-    }
-
-    fn cells(&self, wide: bool, _: Timestamp) -> Vec<Cell> {
-        usage_cells(
-            self.name.as_str(),
-            wide.then(|| self.pods.to_string()),
-            Limited { value: self.cpu, limit: self.cpu_limit },
-            Limited { value: self.memory, limit: self.memory_limit },
-        )
+    fn columns() -> Vec<Column<Self>> {
+        usage_columns(wide("PODS", |app, _| Cell::new(app.pods.to_string())))
     }
 
     fn full_name(&self) -> String {
@@ -209,32 +198,29 @@ impl Row for AppUsage {
     }
 }
 
-fn usage_columns(second: &'static str, wide: bool) -> Vec<&'static str> {
-    if wide {
-        vec!["NAME", second, "CPU", "CPU LIMIT", "MEMORY", "MEMORY LIMIT", "MEMORY USED"]
-    } else {
-        vec!["NAME", "CPU", "MEMORY", "MEMORY LIMIT"]
-    }
+fn usage_columns<T: Usage>(second: Column<T>) -> Vec<Column<T>> {
+    vec![
+        column("NAME", |item, _| Cell::new(item.name())),
+        second,
+        column("CPU", |item, _| millis(item.cpu().value)),
+        wide("CPU LIMIT", |item, _| millis(item.cpu().limit)),
+        column("MEMORY", |item, _| size(item.memory().value)),
+        column("MEMORY LIMIT", |item, _| size(item.memory().limit)),
+        wide("MEMORY USED", |item, _| {
+            let Limited { value, limit } = item.memory();
+            let used = value.zip(limit.filter(|limit| *limit > 0));
+            let used = used.map(|(used, limit)| format!("{}%", used.saturating_mul(100) / limit));
+            Cell::new(or_none(used))
+        }),
+    ]
 }
 
-/// Returns the cells of a row. The second column exists in a wide table only.
-fn usage_cells(name: &str, second: Option<String>, cpu: Limited, memory: Limited) -> Vec<Cell> {
-    let millis = |value: Option<u64>| Cell::new(or_none(value.map(|value| format!("{value}m"))));
-    let size = |value: Option<u64>| Cell::new(or_none(value.map(size_text)));
-    let Some(second) = second else {
-        return vec![Cell::new(name), millis(cpu.value), size(memory.value), size(memory.limit)];
-    };
-    let used = memory.value.zip(memory.limit.filter(|limit| *limit > 0));
-    let used = used.map(|(used, limit)| format!("{}%", used.saturating_mul(100) / limit));
-    vec![
-        Cell::new(name),
-        Cell::new(second),
-        millis(cpu.value),
-        millis(cpu.limit),
-        size(memory.value),
-        size(memory.limit),
-        Cell::new(or_none(used)),
-    ]
+fn millis(value: Option<u64>) -> Cell {
+    Cell::new(or_none(value.map(|value| format!("{value}m"))))
+}
+
+fn size(value: Option<u64>) -> Cell {
+    Cell::new(or_none(value.map(size_text)))
 }
 
 #[cfg(test)]

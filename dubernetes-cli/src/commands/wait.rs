@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::args::{Condition, Format, ObjectName, ProgressStyle, WaitArgs, WaitForArgs};
 use crate::follow::{Follower, Waited};
-use crate::output::{self, Cell, ListStyle, Row};
+use crate::output::{self, Cell, Column, ListStyle, Row, column};
 use crate::report::{CliError, FAILED, INTERRUPTED, Result, TIMED_OUT, USAGE};
 use crate::resolve::{Found, find, none_if_missing};
 use crate::settings::Settings;
@@ -58,12 +58,8 @@ struct Met {
 }
 
 impl Row for Met {
-    fn columns(_: bool) -> Vec<&'static str> {
-        vec!["OBJECT"]
-    }
-
-    fn cells(&self, _: bool, _: Timestamp) -> Vec<Cell> {
-        vec![Cell::new(&self.object)]
+    fn columns() -> Vec<Column<Self>> {
+        vec![column("OBJECT", |met, _| Cell::new(&met.object))]
     }
 
     fn full_name(&self) -> String {

@@ -51,27 +51,18 @@ impl Pass {
     /// Records the event of a result, as soon as it comes.
     pub(super) fn record_result(&mut self, result: &TaskResult) {
         let now = self.clock.now();
-        match result {
-            TaskResult::Acted(planned, result) => {
-                let event = match result {
-                    Ok(_) => events::action_succeeded(planned, now),
-                    Err(error) => Some(events::action_failed(planned, &error.message, now)),
-                };
-                self.record(event.into_iter().collect());
-            }
-            TaskResult::Routed(table, Ok(outcome)) => self.record_routes(table, outcome),
-            TaskResult::Routed(_, Err(error)) => {
-                let reason = EventReason::IngressFailed;
-                let message = error::chain(error);
-                self.record(vec![events::of_instance(now, EventKind::Warning, reason, message)]);
-            }
-            TaskResult::Observed(_)
-            | TaskResult::Repaired(_)
-            | TaskResult::Probed(..)
-            | TaskResult::Drained(..)
-            | TaskResult::Event(_)
-            | TaskResult::EventsLost
-            | TaskResult::Approved(..) => {}
+        if let TaskResult::Acted(planned, result) = result {
+            let event = match result {
+                Ok(_) => events::action_succeeded(planned, now),
+                Err(error) => Some(events::action_failed(planned, &error.message, now)),
+            };
+            self.record(event.into_iter().collect());
+        } else if let TaskResult::Routed(table, Ok(outcome)) = result {
+            self.record_routes(table, outcome);
+        } else if let TaskResult::Routed(_, Err(error)) = result {
+            let reason = EventReason::IngressFailed;
+            let message = error::chain(error);
+            self.record(vec![events::of_instance(now, EventKind::Warning, reason, message)]);
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::escape::quote_char;
 use super::text::{ParseError, checked_text, word_enum};
 use super::tls::Tls;
-use super::{AppSpec, HostPattern, is_false};
+use super::{AppSpec, HostPattern, is_default};
 
 /// The hosts under which an app answers, the path prefix, and how its requests reach the app.
 ///
@@ -32,16 +32,16 @@ pub struct Access {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// Whether `path` is removed from the request's path before the app gets it.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub strip_prefix: bool,
     /// What the app speaks. Default: `http`.
-    #[serde(default, skip_serializing_if = "RouteProtocol::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub protocol: RouteProtocol,
     /// Whether connections to a replica are kept, and used for several requests.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub keepalive: bool,
     /// Whether the whole body of a request is read before the request is passed on.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub buffer_requests: bool,
     /// The certificate for HTTPS. Default: the hosts are served over HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,13 +87,6 @@ impl AppSpec {
                 move |host: &&HostPattern| !is_default || (host.name().is_some() && !has_own(host));
             access.hosts.iter().filter(gets).map(move |host| (host, tls))
         })
-    }
-}
-
-impl RouteProtocol {
-    /// Returns whether this is the default, `http`.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
     }
 }
 

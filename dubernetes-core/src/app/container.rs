@@ -7,50 +7,56 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::escape::quote;
+use super::is_default;
 use super::quantity::{Memory, parse_whole};
 use super::text::{ParseError, checked_text, text_traits};
 use super::volume::check_absolute;
-use super::{default_true, is_false, is_true};
 
 /// Options of a replica's container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ContainerOptions {
     /// The user, and optionally the group, that runs the command. Default: that of the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
     /// The folder in which the command runs. Default: that of the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<WorkingDir>,
     /// Whether an init process is process 1. Default: true.
-    #[serde(default = "default_true", skip_serializing_if = "is_true")]
+    #[serde(skip_serializing_if = "is_true")]
     pub init: bool,
     /// Whether the container's own files are read-only.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     pub read_only: bool,
     /// Whether programs such as `sudo` cannot give a process more rights. Default: true.
-    #[serde(default = "default_true", skip_serializing_if = "is_true")]
+    #[serde(skip_serializing_if = "is_true")]
     pub no_new_privileges: bool,
     /// Capabilities of the kernel beyond those of the engine.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cap_add: Vec<KernelCapability>,
     /// Capabilities of the kernel that are taken away.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cap_drop: Vec<KernelCapability>,
     /// Devices of the host.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
     /// Folders in memory.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tmpfs: Vec<Tmpfs>,
     /// The size of `/dev/shm`. Default: that of the engine, 64 MiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub shm_size: Option<Memory>,
     /// Limits of the kernel for each process.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ulimits: BTreeMap<UlimitName, Ulimit>,
     /// Lines added to `/etc/hosts`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extra_hosts: Vec<ExtraHost>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 impl Default for ContainerOptions {

@@ -6,52 +6,66 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::escape::quote;
+use super::is_default;
 use super::quantity::{Duration, parse_whole};
 use super::text::{ParseError, parse_traits, word_enum};
 
 /// The rollout settings of an app. Changing them does not make a new revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Rollout {
     /// Number of live replicas above `replicas` during a rollout, without terminating ones; a
     /// percentage is rounded up. Default: 25 %, at least 1. Cannot be combined with
     /// [`Order::StopFirst`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_surge: Option<CountOrPercent>,
     /// Number of replicas that may still drain or stop while their successors start, in addition
     /// to `max_surge`; a percentage is rounded up. Default: as `max_surge`. Cannot be combined with
     /// [`Order::StopFirst`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_terminating: Option<CountOrPercent>,
     /// Number of replicas that may be missing during a rollout; a percentage is rounded down.
     /// Default: 0.
-    #[serde(default, skip_serializing_if = "is_zero_replicas")]
+    #[serde(skip_serializing_if = "is_default")]
     pub max_unavailable: CountOrPercent,
     /// Time that a new replica must stay ready to count as available. Default: 2 s.
-    #[serde(default = "default_min_ready", skip_serializing_if = "is_default_min_ready")]
+    #[serde(skip_serializing_if = "Rollout::is_default_min_ready")]
     pub min_ready: Duration,
     /// Time without progress after which a revision has failed. Default: 2 min.
-    #[serde(default = "default_deadline", skip_serializing_if = "is_default_deadline")]
+    #[serde(skip_serializing_if = "Rollout::is_default_deadline")]
     pub progress_deadline: Duration,
     /// The order of starting and stopping. Default: start first, except for an app of one replica
     /// that writes to a volume.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
     /// The reaction to a failed revision. Default: roll back.
-    #[serde(default, skip_serializing_if = "OnFailure::is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub on_failure: OnFailure,
     /// Number of revisions that are kept, 1 to [`Rollout::MAX_HISTORY`]. Default: 10.
-    #[serde(default = "default_history", skip_serializing_if = "is_default_history")]
+    #[serde(skip_serializing_if = "Rollout::is_default_history")]
     pub history: u16,
 }
 
 impl Rollout {
     /// The largest `history`.
     pub const MAX_HISTORY: u16 = 100;
+    /// The default `history`.
+    pub const HISTORY: u16 = 10;
+    /// The default `min_ready`.
+    pub const MIN_READY: Duration = Duration::from_secs(2);
+    /// The default `progress_deadline`.
+    pub const DEADLINE: Duration = Duration::from_secs(120);
 
-    /// Returns whether every field has its default.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
+    fn is_default_min_ready(value: &Duration) -> bool {
+        *value == Self::MIN_READY
+    }
+
+    fn is_default_deadline(value: &Duration) -> bool {
+        *value == Self::DEADLINE
+    }
+
+    fn is_default_history(value: &u16) -> bool {
+        *value == Self::HISTORY
     }
 }
 
@@ -61,11 +75,11 @@ impl Default for Rollout {
             max_surge: None,
             max_terminating: None,
             max_unavailable: CountOrPercent::default(),
-            min_ready: default_min_ready(),
-            progress_deadline: default_deadline(),
+            min_ready: Self::MIN_READY,
+            progress_deadline: Self::DEADLINE,
             order: None,
             on_failure: OnFailure::default(),
-            history: default_history(),
+            history: Self::HISTORY,
         }
     }
 }
@@ -209,13 +223,6 @@ word_enum!(
     }
 );
 
-impl OnFailure {
-    /// Returns whether this is the default, `rollback`.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// A pre-deploy hook: a command that must succeed before a new revision replaces anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -231,34 +238,6 @@ pub struct PreDeploy {
 impl PreDeploy {
     /// The default `timeout`.
     pub const TIMEOUT: Duration = Duration::from_secs(300);
-}
-
-fn is_zero_replicas(value: &CountOrPercent) -> bool {
-    *value == CountOrPercent::default()
-}
-
-fn default_min_ready() -> Duration {
-    Duration::from_secs(2)
-}
-
-fn is_default_min_ready(value: &Duration) -> bool {
-    *value == default_min_ready()
-}
-
-fn default_deadline() -> Duration {
-    Duration::from_secs(120)
-}
-
-fn is_default_deadline(value: &Duration) -> bool {
-    *value == default_deadline()
-}
-
-fn default_history() -> u16 {
-    10
-}
-
-fn is_default_history(value: &u16) -> bool {
-    *value == default_history()
 }
 
 fn default_pre_deploy_timeout() -> Duration {

@@ -275,18 +275,12 @@ impl<'a> Target<'a> {
             return Some(Self { input, app, status: None, pod: None, cause, culprit: None });
         };
         let cause = status.cause.clone();
-        let name = match &cause {
-            Cause::Waits(waiting) => waiting.pod.as_ref(),
-            Cause::CrashLooping { pod, .. } | Cause::ChangedLimits { pod, .. } => Some(pod),
-            Cause::None
-            | Cause::EngineUnreachable { .. }
-            | Cause::Blocked(_)
-            | Cause::Ingress { .. }
-            | Cause::NotRouted
-            | Cause::RevisionFailed { .. }
-            | Cause::RolledBack { .. }
-            | Cause::Paused
-            | Cause::Deleting { .. } => None,
+        let name = if let Cause::Waits(waiting) = &cause {
+            waiting.pod.as_ref()
+        } else if let Cause::CrashLooping { pod, .. } | Cause::ChangedLimits { pod, .. } = &cause {
+            Some(pod)
+        } else {
+            None
         };
         let failed = if let Cause::RevisionFailed { revision, .. } = &cause {
             Some(*revision)

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, on_port};
-use crate::app::{Access, AppName, AppSpec, PortMapping, RouteProtocol, Transport, is_false};
+use crate::app::{Access, AppName, AppSpec, PortMapping, RouteProtocol, Transport, is_default};
 
 /// A port of an app at the address of its name, for other apps of the instance.
 ///
@@ -25,10 +25,10 @@ pub struct Listener {
     /// The app's ready replicas, sorted by name. Empty: 503, or refused connections.
     pub endpoints: Vec<Endpoint>,
     /// Whether connections to the endpoints are kept, and used for several requests.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub keepalive: bool,
     /// Whether the whole body of a request is read before the request is passed on.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub buffer_requests: bool,
 }
 

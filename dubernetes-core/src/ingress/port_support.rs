@@ -21,11 +21,6 @@ pub enum PortSupport {
 }
 
 impl PortSupport {
-    /// Returns whether nothing is unusual about it.
-    pub(crate) fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Returns why the replica of an app publishes its ports itself, if it does.
     pub fn why_direct(&self, spec: &AppSpec) -> Option<&str> {
         match self {

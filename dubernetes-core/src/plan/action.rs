@@ -304,9 +304,10 @@ impl Action {
 
     /// Returns the host whose certificate is issued or dropped.
     pub fn certificate_host(&self) -> Option<&HostName> {
-        match self {
-            Self::IssueCertificate { host, .. } | Self::DropCertificate { host } => Some(host),
-            _ => None,
+        if let Self::IssueCertificate { host, .. } | Self::DropCertificate { host } = self {
+            Some(host)
+        } else {
+            None
         }
     }
 

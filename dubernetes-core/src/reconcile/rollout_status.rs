@@ -225,12 +225,10 @@ fn last_progress(context: &Context<'_>, app: &App<'_>, replicas: &Replicas<'_>) 
     let steps = own.flat_map(|replica| {
         let observed = replica.observed;
         let created_at = (observed.labels.restarts == 0).then_some(observed.created_at);
-        let available_since = match observed.readiness {
-            Readiness::Ready { since } => replica.available.then_some(since),
-            Readiness::Unknown
-            | Readiness::Settling { .. }
-            | Readiness::NotReady { .. }
-            | Readiness::Unhealthy { .. } => None,
+        let available_since = if let Readiness::Ready { since } = observed.readiness {
+            replica.available.then_some(since)
+        } else {
+            None
         };
         let last_ready_at = context.observed.last_ready_at.get(&observed.id).copied();
         [created_at, available_since, last_ready_at].into_iter().flatten()

@@ -36,16 +36,7 @@ pub(super) fn read_options<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -
 }
 
 pub(super) fn read_bool<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<bool> {
-    let flag = match &field.node.value {
-        Value::Bool(flag) => Some(*flag),
-        Value::Plain(text) => text.parse().ok(),
-        Value::Text(_)
-        | Value::Number(_)
-        | Value::Null
-        | Value::List(_)
-        | Value::Map(_)
-        | Value::Refused => None,
-    };
+    let flag = field.node.flag();
     if flag.is_none() {
         let found = field.node.describe();
         let message = format!("`{}` must be `true` or `false`, not {found}", field.path);

@@ -1,7 +1,6 @@
 //! Reading of `health`: one of three probes, and its thresholds.
 
 use crate::fields::{Checker, Field, Fields};
-use crate::node::Value;
 use crate::suggest::example_hint;
 use dubernetes_core::app::rules;
 use dubernetes_core::app::{Check, Duration, Health, HostName, UrlPath};
@@ -70,17 +69,7 @@ fn read_check<'n>(
 }
 
 fn read_tcp<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Check> {
-    let is_true = match &field.node.value {
-        Value::Bool(value) => *value,
-        Value::Plain(text) => text == "true",
-        Value::Text(_)
-        | Value::Number(_)
-        | Value::Null
-        | Value::List(_)
-        | Value::Map(_)
-        | Value::Refused => false,
-    };
-    if is_true {
+    if field.node.flag() == Some(true) {
         return Some(Check::Tcp);
     }
     let message = format!("`health.tcp` must be `true`, not {}", field.node.describe());

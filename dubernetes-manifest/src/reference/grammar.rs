@@ -40,52 +40,49 @@ const fn text(
     Grammar { noun, rule, pattern, max_chars, scalars: Scalars::Text }
 }
 
-pub(super) const NAME: Grammar = Grammar {
-    scalars: Scalars::All,
-    ..text(
-        "name",
-        "1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends; not ingress",
-        "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
-        63,
-    )
-};
-pub(super) const SECRET_NAME: Grammar = Grammar {
-    scalars: Scalars::All,
-    ..text(
-        "name",
-        "1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends",
-        "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
-        63,
-    )
-};
-pub(super) const IMAGE: Grammar = Grammar {
-    scalars: Scalars::All,
-    ..text(
-        "image reference",
-        "[host[:port]/]path[:tag][@sha256:digest], at most 255 characters",
-        "^[A-Za-z0-9][A-Za-z0-9._:/@-]*$",
-        255,
-    )
-};
-pub(super) const HOST: Grammar = Grammar {
-    scalars: Scalars::All,
-    ..text(
-        "host name",
-        "labels of a-z, 0-9 and - joined by dots; no wildcard, port, scheme, path or address",
-        "^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
-        253,
-    )
-};
-pub(super) const HOST_PATTERN: Grammar = Grammar {
-    scalars: Scalars::All,
-    ..text(
-        "host name",
-        "labels of a-z, 0-9 and - joined by dots, with *. in front for any one label; no port, \
-            scheme, path or address",
-        "^(\\*\\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
-        255,
-    )
-};
+impl Grammar {
+    /// Reads unquoted scalars of other types as well.
+    const fn reading(self, scalars: Scalars) -> Self {
+        Self { scalars, ..self }
+    }
+}
+
+pub(super) const NAME: Grammar = text(
+    "name",
+    "1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends; not ingress",
+    "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+    63,
+)
+.reading(Scalars::All);
+pub(super) const SECRET_NAME: Grammar = text(
+    "name",
+    "1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends",
+    "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+    63,
+)
+.reading(Scalars::All);
+pub(super) const IMAGE: Grammar = text(
+    "image reference",
+    "[host[:port]/]path[:tag][@sha256:digest], at most 255 characters",
+    "^[A-Za-z0-9][A-Za-z0-9._:/@-]*$",
+    255,
+)
+.reading(Scalars::All);
+pub(super) const HOST: Grammar = text(
+    "host name",
+    "labels of a-z, 0-9 and - joined by dots; no wildcard, port, scheme, path or address",
+    "^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+    253,
+)
+.reading(Scalars::All);
+pub(super) const HOST_PATTERN: Grammar = text(
+    "host name",
+    "labels of a-z, 0-9 and - joined by dots, with *. in front for any one label; no port, \
+        scheme, path or address",
+    "^(\\*\\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+    255,
+)
+.reading(Scalars::All);
 pub(super) const PATH: Grammar = text(
     "path",
     "/, then letters, digits, . _ ~ - and /, at most 255 characters",
@@ -105,7 +102,7 @@ pub(super) const ENV_NAME: Grammar = text(
     256,
 );
 pub(super) const ENV_VALUE: Grammar =
-    Grammar { scalars: Scalars::All, ..text("text", "at most 32 KiB", "", 32 << 10) };
+    text("text", "at most 32 KiB", "", 32 << 10).reading(Scalars::All);
 pub(super) const LABEL_KEY: Grammar = text(
     "key",
     "1 to 128 letters, digits, . _ - and /, not starting with dubernetes",
@@ -113,17 +110,15 @@ pub(super) const LABEL_KEY: Grammar = text(
     128,
 );
 pub(super) const LABEL_VALUE: Grammar =
-    Grammar { scalars: Scalars::All, ..text("text", "at most 4 KiB", "", 4096) };
-pub(super) const WORD: Grammar = Grammar { scalars: Scalars::All, ..text("text", "", "", 1 << 20) };
-pub(super) const CPU: Grammar = Grammar {
-    scalars: Scalars::Numbers,
-    ..text(
-        "number of cores",
-        "0.001 to 1024, or 1m to 1024000m in thousandths",
-        "^((0|[1-9][0-9]*)(\\.[0-9]{1,3})?|[1-9][0-9]*m)$",
-        16,
-    )
-};
+    text("text", "at most 4 KiB", "", 4096).reading(Scalars::All);
+pub(super) const WORD: Grammar = text("text", "", "", 1 << 20).reading(Scalars::All);
+pub(super) const CPU: Grammar = text(
+    "number of cores",
+    "0.001 to 1024, or 1m to 1024000m in thousandths",
+    "^((0|[1-9][0-9]*)(\\.[0-9]{1,3})?|[1-9][0-9]*m)$",
+    16,
+)
+.reading(Scalars::Numbers);
 pub(super) const MEMORY: Grammar = text(
     "size",
     "6Mi to 16Ti, such as 64Mi or 1Gi; k, m and g mean Ki, Mi and Gi",
@@ -148,10 +143,9 @@ pub(super) const PORT_MAPPING: Grammar = text(
     "^((([0-9]{1,3}\\.){3}[0-9]{1,3}|\\[[0-9a-f:.]+\\]):)?[0-9]{1,5}:[0-9]{1,5}(/(tcp|udp))?$",
     64,
 );
-pub(super) const FILE_PATH: Grammar = Grammar {
-    scalars: Scalars::All,
-    ..text("file path", "at most 1024 characters, not starting with ~", "^[^~]", 1024)
-};
+pub(super) const FILE_PATH: Grammar =
+    text("file path", "at most 1024 characters, not starting with ~", "^[^~]", 1024)
+        .reading(Scalars::All);
 pub(super) const ISSUED_TLS: Grammar = text(
     "word",
     "auto, internal or none, or the cert and key that you have",
@@ -160,22 +154,16 @@ pub(super) const ISSUED_TLS: Grammar = text(
 );
 pub(super) const FILE_TARGET: Grammar =
     text("container path", "an absolute path, outside /proc, /sys and /dev", "^/.", 1024);
-pub(super) const HASH: Grammar = Grammar {
-    scalars: Scalars::Numbers,
-    ..text("hash", "16 digits of 0-9 and a-f", "^[0-9a-f]{16}$", 16)
-};
-pub(super) const MODE: Grammar = Grammar {
-    scalars: Scalars::Numbers,
-    ..text("mode", "three octal digits, with an optional 0 in front", "^0?[0-7]{3}$", 4)
-};
-pub(super) const OWNER: Grammar = Grammar {
-    scalars: Scalars::Numbers,
-    ..text("owner", "UID or UID:GID, in numbers", "^[0-9]+(:[0-9]+)?$", 21)
-};
-pub(super) const USER: Grammar = Grammar {
-    scalars: Scalars::Numbers,
-    ..text("user", "USER or USER:GROUP, by name or number", "^[A-Za-z0-9_.:-]+$", 129)
-};
+pub(super) const HASH: Grammar =
+    text("hash", "16 digits of 0-9 and a-f", "^[0-9a-f]{16}$", 16).reading(Scalars::Numbers);
+pub(super) const MODE: Grammar =
+    text("mode", "three octal digits, with an optional 0 in front", "^0?[0-7]{3}$", 4)
+        .reading(Scalars::Numbers);
+pub(super) const OWNER: Grammar =
+    text("owner", "UID or UID:GID, in numbers", "^[0-9]+(:[0-9]+)?$", 21).reading(Scalars::Numbers);
+pub(super) const USER: Grammar =
+    text("user", "USER or USER:GROUP, by name or number", "^[A-Za-z0-9_.:-]+$", 129)
+        .reading(Scalars::Numbers);
 pub(super) const CONTAINER_FOLDER: Grammar =
     text("container path", "an absolute path in the container", "^/", 1024);
 pub(super) const CAPABILITY: Grammar =
@@ -185,14 +173,11 @@ pub(super) const DEVICE: Grammar =
 pub(super) const TMPFS: Grammar =
     text("folder", "/path, with options such as :size=64m,mode=1777", "^/.", 1280);
 pub(super) const ULIMIT_NAME: Grammar = text("limit", "nofile, nproc, memlock …", "^[a-z]+$", 10);
-pub(super) const ULIMIT: Grammar = Grammar {
-    scalars: Scalars::Numbers,
-    ..text("limit", "a number, or SOFT:HARD; -1 is no limit", "^-?[0-9]+(:-?[0-9]+)?$", 41)
-};
-pub(super) const LIMIT: Grammar = Grammar {
-    scalars: Scalars::Numbers,
-    ..text("number", "a number; -1 is no limit", "^-?[0-9]+$", 20)
-};
+pub(super) const ULIMIT: Grammar =
+    text("limit", "a number, or SOFT:HARD; -1 is no limit", "^-?[0-9]+(:-?[0-9]+)?$", 41)
+        .reading(Scalars::Numbers);
+pub(super) const LIMIT: Grammar =
+    text("number", "a number; -1 is no limit", "^-?[0-9]+$", 20).reading(Scalars::Numbers);
 pub(super) const EXTRA_HOST: Grammar = text(
     "host",
     "NAME:ADDRESS, or NAME:host-gateway for the host itself",

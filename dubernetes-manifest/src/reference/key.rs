@@ -121,50 +121,32 @@ impl fmt::Display for DefaultValue {
 impl Kind {
     /// Returns the mapping with fixed keys at this value, or at its entries.
     pub fn object(&'static self) -> Option<&'static ObjectKind> {
-        match self {
-            Self::Object(object) | Self::TextOrObject(_, object) => Some(object),
-            Self::List(_) | Self::OneOrList(_) | Self::Map { .. } => self.entry()?.object(),
-            Self::Text(_)
-            | Self::WholeNumber { .. }
-            | Self::CountOrPercent { .. }
-            | Self::True
-            | Self::Bool
-            | Self::Choice(_) => None,
+        if let Self::Object(object) | Self::TextOrObject(_, object) = self {
+            return Some(object);
         }
+        self.entry()?.object()
     }
 
     /// Returns the mapping with fixed keys that this value is, or of which it may be a list.
     pub fn fixed_keys(&'static self) -> Option<&'static ObjectKind> {
-        match self {
-            Self::Object(object) | Self::OneOrList(ListKind { item: Self::Object(object), .. }) => {
-                Some(object)
-            }
-            Self::Text(_)
-            | Self::TextOrObject(..)
-            | Self::WholeNumber { .. }
-            | Self::CountOrPercent { .. }
-            | Self::True
-            | Self::Bool
-            | Self::Choice(_)
-            | Self::List(_)
-            | Self::OneOrList(_)
-            | Self::Map { .. } => None,
+        if let Self::Object(object) | Self::OneOrList(ListKind { item: Self::Object(object), .. }) =
+            self
+        {
+            Some(object)
+        } else {
+            None
         }
     }
 
     /// Returns the kind of the items of a list, or of the values of a map.
     pub fn entry(&self) -> Option<&'static Self> {
-        match self {
-            Self::List(list) | Self::OneOrList(list) => Some(list.item),
-            Self::Map { value, .. } => Some(value),
-            Self::Text(_)
-            | Self::TextOrObject(..)
-            | Self::WholeNumber { .. }
-            | Self::CountOrPercent { .. }
-            | Self::True
-            | Self::Bool
-            | Self::Choice(_)
-            | Self::Object(_) => None,
+        if let Self::List(ListKind { item: entry, .. })
+        | Self::OneOrList(ListKind { item: entry, .. })
+        | Self::Map { value: entry, .. } = self
+        {
+            Some(entry)
+        } else {
+            None
         }
     }
 

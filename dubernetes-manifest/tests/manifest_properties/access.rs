@@ -24,8 +24,8 @@ fn entry() -> impl Strategy<Value = Access> {
             path,
             port,
             protocol,
-            keepalive: keepalive && protocol.is_default(),
-            buffer_requests: buffers && protocol.is_default(),
+            keepalive: keepalive && protocol == RouteProtocol::default(),
+            buffer_requests: buffers && protocol == RouteProtocol::default(),
             tls: None,
         },
     )

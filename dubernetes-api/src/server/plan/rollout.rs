@@ -10,14 +10,13 @@ use dubernetes_core::store::{
 };
 
 use super::{app_plan, newest_revision_seen};
-use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
 use crate::server::body::Json;
 use crate::server::extract::{App, NoParams, Params};
 use crate::server::rollout::requested_action;
-use crate::wire::{AppPlan, Problem, RolloutRequest};
+use crate::wire::{AppPlan, RolloutRequest};
 
 /// Predict the effect of a change of the rollout. Nothing is changed.
 #[utoipa::path(post, path = path::APP_ROLLOUT_PLAN, operation_id = "plan_rollout",
@@ -26,10 +25,8 @@ use crate::wire::{AppPlan, Problem, RolloutRequest};
     request_body = RolloutRequest,
     responses(
         (status = 200, body = AppPlan),
-        (status = 404, body = Problem, content_type = "application/problem+json",
-            description = "Unknown app or revision"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404, description = "Unknown app or revision"),
+        (status = 422),
     )
 )]
 pub(in crate::server) async fn plan_rollout(
@@ -49,8 +46,7 @@ pub(in crate::server) async fn plan_rollout(
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 200, body = AppPlan),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        ProblemResponse,
+        (status = 404),
     )
 )]
 pub(in crate::server) async fn forecast_app(

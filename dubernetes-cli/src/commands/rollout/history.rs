@@ -22,7 +22,7 @@ pub(super) async fn run(args: &HistoryArgs, settings: &Settings) -> Result {
         Ok((app.name, revisions))
     })
     .await?;
-    let format = args.format.format();
+    let format = args.list.format();
     let now = Timestamp::now();
     if let Some(number) = args.revision {
         let existing: Vec<_> = revisions.iter().map(|item| item.revision.to_string()).collect();
@@ -36,7 +36,7 @@ pub(super) async fn run(args: &HistoryArgs, settings: &Settings) -> Result {
         (Format::Table | Format::Wide, Some(_), [revision]) => details_text(revision, now),
         (Format::Table | Format::Wide, _, _) => {
             let wide = format == Format::Wide;
-            revisions_table(&revisions, wide, now).render(!args.no_headers, output::width())
+            revisions_table(&revisions, wide, now).render(!args.list.no_headers, output::width())
         }
         (Format::Json | Format::Yaml | Format::Name, number, _) => {
             let style = ListStyle { format, headers: true, single: number.is_some() };
