@@ -160,7 +160,7 @@ fn changed_lines(revision: &str) -> Result<BTreeMap<String, Vec<usize>>> {
 #[derive(Debug)]
 struct Tester {
     program: PathBuf,
-    /// An empty folder: a property that fails must not leave its seed for other mutants.
+    /// A folder outside the repository, in which a property that fails finds no file for its seed.
     folder: PathBuf,
 }
 
@@ -178,8 +178,7 @@ impl Tester {
 
 /// Builds the tests of the copy, and returns their programs.
 fn build(copy: &Path) -> Result<Vec<Tester>> {
-    let folder = copy.join("empty");
-    fs::create_dir_all(&folder)?;
+    let folder = std::env::temp_dir();
     let mut build = run::cargo(["test", "--no-run", "--all-features", "--message-format=json"]);
     build.args(["--package", TESTED]);
     build.current_dir(copy.join("source")).env("CARGO_TARGET_DIR", copy.join("target"));
