@@ -280,3 +280,53 @@ fn first_line(tokens: &impl ToTokens) -> usize {
 fn line_of(span: Span) -> usize {
     span.start().line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[(usize, &str)]) {
+        let mut mutants = Vec::new();
+        let rewritten = rewrite("a.rs", text, &mut mutants).unwrap();
+        let found: Vec<_> = mutants.iter().map(|found| (found.line, &*found.change)).collect();
+        assert_eq!(found, expected);
+        for number in 1..=mutants.len() {
+            assert!(rewritten.contains(&format!("is_on ({number}usize)")), "{rewritten}");
+        }
+    }
+
+    #[test]
+    fn each_place_gets_its_mistakes() {
+        check(
+            "fn adds(a: u8, list: &mut Vec<u8>) -> bool {
+                if a < 3 {
+                    list.push(a);
+                }
+                a > 1 && list.iter().any(|x| *x == a)
+            }",
+            &[
+                (2, "boundary of a comparison moved"),
+                (3, "statement left out"),
+                (2, "condition negated"),
+                (5, "boundary of a comparison moved"),
+                (5, "predicate of any negated"),
+                (5, "all for any"),
+                (5, "operand of && dropped"),
+                (5, "operand of && dropped"),
+                (1, "adds returns true"),
+                (1, "adds returns false"),
+            ],
+        );
+    }
+
+    #[test]
+    fn tests_constants_and_bindings_are_left_alone() {
+        check(
+            "const fn is_small(a: u8) -> bool { a < 3 }
+            #[cfg(test)]
+            mod tests { fn adds(a: u8) -> bool { a < 3 } }
+            fn first(a: Option<u8>) -> u8 { if let Some(a) = a { a } else { 0 } }",
+            &[],
+        );
+    }
+}
